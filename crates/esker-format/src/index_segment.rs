@@ -1,0 +1,65 @@
+//! Index segments: the frame tables of many packs in one object (format-spec chapter 6).
+//!
+//! A segment is a hint, (chunk, pack, place); what it says is checked where it is used. Several segments may name one
+//! pack, and one chunk may stand in several packs.
+
+use crate::error::Result;
+use crate::ids::{ObjectId, SessionId};
+use crate::layout::{PackKind, PackName};
+use crate::pack::{FrameEntry, FrameTable};
+use crate::wire::{Reader, Record, Writer};
+
+/// A pack with its frame table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexedPack {
+    /// Its name.
+    pub name: PackName,
+    /// What it holds.
+    pub table: FrameTable,
+}
+
+/// One index segment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IndexSegment {
+    /// Segments whose packs are all named here as well, so that they may go.
+    pub replaces: Vec<ObjectId>,
+    /// Packs with their frame tables.
+    pub packs: Vec<IndexedPack>,
+}
+
+impl Record for IndexedPack {
+    const NAME: &'static str = "indexed pack";
+
+    fn write(&self, out: &mut Writer) {
+        out.u8(self.name.kind as u8);
+        out.raw(&self.name.session.0);
+        out.raw(&self.name.id.0);
+        out.raw(&self.table.salt);
+        out.list(&self.table.frames, |out, frame| frame.write(out));
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let kind = PackKind::from_u8(input.u8("pack kind")?)?;
+        let session = SessionId(input.array("session")?);
+        let id = ObjectId(input.array("pack id")?);
+        let salt = input.array("salt")?;
+        let frames = input.list("frames", 36, FrameEntry::read)?;
+        Ok(Self { name: PackName { kind, session, id }, table: FrameTable { salt, frames } })
+    }
+}
+
+impl Record for IndexSegment {
+    const NAME: &'static str = "index segment";
+
+    fn write(&self, out: &mut Writer) {
+        out.list(&self.replaces, |out, id| out.raw(&id.0));
+        out.list(&self.packs, |out, pack| pack.write(out));
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            replaces: input.list("replaced segments", 32, |input| input.array("segment id").map(ObjectId))?,
+            packs: input.list("packs", 82, IndexedPack::read)?,
+        })
+    }
+}

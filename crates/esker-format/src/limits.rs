@@ -1,0 +1,44 @@
+//! A limit on everything (format-spec chapter 0). Encoders and decoders check the same constants.
+
+/// Plain bytes of one chunk, at most.
+pub const CHUNK_PLAIN_MAX: usize = 16 << 20;
+/// Bytes that sealing and a failed compression may add to one chunk.
+pub const FRAME_OVERHEAD_MAX: usize = 64;
+/// Bytes of one pack, at most; writers aim at the config's target, which is far below.
+pub const PACK_MAX: u64 = 256 << 20;
+/// Frames of one pack, at most.
+pub const PACK_FRAMES_MAX: usize = 1 << 20;
+/// Plain bytes of one control object (manifest, index segment, and the like), at most.
+pub const CONTROL_PLAIN_MAX: usize = 128 << 20;
+/// Bytes of `config` and of a key object, at most.
+pub const SMALL_OBJECT_MAX: usize = 4096;
+/// Bytes of a label, a cluster, host or space name, a tag.
+pub const NAME_MAX: usize = 1024;
+/// Bytes of a relative path (Linux allows 4,096; every component at most 255).
+pub const PATH_MAX: usize = 4096;
+/// Bytes of a symlink's target.
+pub const LINK_TARGET_MAX: usize = 4096;
+/// Bytes of a free text: a warning, a RocksDB name, a note.
+pub const TEXT_MAX: usize = 65_536;
+/// Bytes of a literal stored inside a recipe.
+pub const INLINE_MAX: usize = 4096;
+/// Operations of one recipe piece, at most.
+pub const RECIPE_OPS_MAX: usize = 16_384;
+/// Recipe pieces of one file, at most.
+pub const RECIPE_PIECES_MAX: usize = 1 << 16;
+/// Bytes of one file, at most (1 EiB).
+pub const FILE_MAX: u64 = 1 << 60;
+/// Entries of any list that has no limit of its own; each entry also needs its bytes to be there.
+pub const LIST_MAX: u64 = 1 << 26;
+/// Pieces of one table, at most.
+pub const TABLE_PIECES_MAX: usize = 1 << 20;
+/// argon2 memory of a key object, KiB, at most (256 MiB).
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
+/// argon2 passes of a key object, at most.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// argon2 lanes of a key object, at most.
+pub const ARGON2_LANES_MAX: u32 = 16;
+/// Bytes of a passphrase, at most.
+pub const PASSPHRASE_MAX: usize = 4096;
+
+const _: () = assert!(CHUNK_PLAIN_MAX + FRAME_OVERHEAD_MAX < PACK_MAX as usize);

@@ -1,0 +1,119 @@
+//! Recipes: how to rebuild one file (format-spec chapter 8).
+//!
+//! A recipe is a list of pieces, each a chunk of kind `Table` that holds operations. Carried out in order they append
+//! to the file. Kind 1 rebuilds from chunks of bytes; kind 2 is kept for sorted runs.
+
+use crate::error::{FormatError, Result};
+use crate::ids::ChunkId;
+use crate::limits;
+use crate::table::{self, TableType};
+use crate::wire::{Reader, Record, Writer};
+
+const BYTE_CHUNKS: u8 = 1;
+
+/// One operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// Append the plain bytes of a chunk of kind `Bytes`.
+    Chunk {
+        /// Which.
+        id: ChunkId,
+        /// Its plain bytes, 1 to `CHUNK_PLAIN_MAX`.
+        len: u32,
+    },
+    /// Append a hole: zeros that the source did not store either.
+    Hole {
+        /// How long, in bytes.
+        len: u64,
+    },
+    /// Append these bytes.
+    Literal(Vec<u8>),
+}
+
+impl Operation {
+    /// How many bytes it appends.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Chunk { len, .. } => u64::from(*len),
+            Self::Hole { len } => *len,
+            Self::Literal(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Whether it appends nothing, which a writer never writes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One piece of a recipe.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RecipePiece {
+    /// In the order they append.
+    pub operations: Vec<Operation>,
+}
+
+impl RecipePiece {
+    /// The chunk's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        table::encode_single(TableType::Recipe, self)
+    }
+
+    /// Reads a piece.
+    ///
+    /// # Errors
+    /// `BadValue` for a recipe kind or operation this version does not know, and other damage.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        table::decode_single(TableType::Recipe, bytes)
+    }
+}
+
+impl Record for RecipePiece {
+    const NAME: &'static str = "recipe piece";
+
+    fn write(&self, out: &mut Writer) {
+        out.u8(BYTE_CHUNKS);
+        out.list(&self.operations, |out, operation| match operation {
+            Operation::Chunk { id, len } => {
+                out.u8(1);
+                out.raw(&id.0);
+                out.varint(u64::from(*len));
+            }
+            Operation::Hole { len } => {
+                out.u8(2);
+                out.varint(*len);
+            }
+            Operation::Literal(bytes) => {
+                out.u8(3);
+                out.bytes(bytes);
+            }
+        });
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        match input.u8("recipe kind")? {
+            BYTE_CHUNKS => {}
+            found => return Err(FormatError::BadValue { field: "recipe kind", found: found.to_string() }),
+        }
+        let operations = input.list("operations", 2, read_operation)?;
+        let (found, limit) = (operations.len() as u64, limits::RECIPE_OPS_MAX as u64);
+        if found > limit { Err(FormatError::OverLimit { field: "operations", found, limit }) } else { Ok(Self { operations }) }
+    }
+}
+
+fn read_operation(input: &mut Reader<'_>) -> Result<Operation> {
+    let operation = match input.u8("operation")? {
+        1 => {
+            let id = ChunkId(input.array("chunk id")?);
+            let len = input.varint_max("chunk length", limits::CHUNK_PLAIN_MAX as u64)?;
+            Operation::Chunk { id, len: u32::try_from(len).unwrap_or(u32::MAX) }
+        }
+        2 => Operation::Hole { len: input.varint_max("hole length", limits::FILE_MAX)? },
+        3 => Operation::Literal(input.bytes("literal", limits::INLINE_MAX)?.to_vec()),
+        found => return Err(FormatError::BadValue { field: "operation", found: found.to_string() }),
+    };
+    if operation.is_empty() {
+        return Err(FormatError::BadValue { field: "operation", found: "an operation of no bytes".into() });
+    }
+    Ok(operation)
+}
