@@ -49,6 +49,8 @@ pub struct FileContent {
     pub inode: u64,
     /// How to know an unchanged table file without reading it.
     pub identity: Option<TableIdentity>,
+    /// Chunks of bytes that the recipe names.
+    pub chunks: u64,
     /// Recipe pieces, in order.
     pub recipe: Vec<ChunkId>,
 }
@@ -165,6 +167,7 @@ impl Record for FileContent {
             out.varint(identity.tail_offset);
             out.raw(&identity.tail_hash);
         });
+        out.varint(self.chunks);
         out.list(&self.recipe, |out, id| out.raw(&id.0));
     }
 
@@ -180,12 +183,13 @@ impl Record for FileContent {
                 tail_hash: input.array("tail hash")?,
             })
         })?;
+        let chunks = input.varint("chunks")?;
         let recipe = input.list("recipe", ChunkId::LEN, |input| input.array("recipe piece").map(ChunkId))?;
         if recipe.len() > limits::RECIPE_PIECES_MAX {
             let (found, limit) = (recipe.len() as u64, limits::RECIPE_PIECES_MAX as u64);
             return Err(FormatError::OverLimit { field: "recipe pieces", found, limit });
         }
-        Ok(Self { size, hash, role, inode, identity, recipe })
+        Ok(Self { size, hash, role, inode, identity, chunks, recipe })
     }
 }
 

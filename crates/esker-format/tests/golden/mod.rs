@@ -1,0 +1,6 @@
+//! What the golden vectors are made of.
+
+pub mod block;
+pub mod fields;
+pub mod repository;
+pub mod samples;

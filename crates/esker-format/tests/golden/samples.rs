@@ -1,0 +1,237 @@
+//! The records of the vectors.
+
+use esker_format::config::{ChunkerParameters, Config};
+use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
+use esker_format::engine::{EngineRecord, PartitionScheme, ReplicaRow};
+use esker_format::file_table::{FileContent, FileRole, FileRow, Node, TableIdentity};
+use esker_format::index_segment::{IndexSegment, IndexedPack};
+use esker_format::layout::{PackKind, PackName};
+use esker_format::manifest::{HostRecord, Manifest, Totals};
+use esker_format::note::Note;
+use esker_format::pack::{Codec, FrameEntry, FrameTable};
+use esker_format::recipe::{Operation, RecipePiece};
+use esker_format::seal::{ChunkKind, MasterKey, Sealing};
+use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
+use esker_format::table::{SeenManifest, TableRef};
+use esker_format::verification::{BackupVerdict, Level, Verification};
+use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
+
+pub const SESSION: SessionId = SessionId([0x11; 16]);
+pub const NOW_MS: u64 = 1_790_000_000_000;
+
+pub fn master() -> MasterKey {
+    MasterKey(std::array::from_fn(|at| at as u8).into())
+}
+
+pub fn plain() -> Sealing {
+    Sealing::Plain
+}
+
+pub fn encrypted() -> Sealing {
+    Sealing::encrypted(master())
+}
+
+pub fn config(encrypted: bool) -> Config {
+    Config {
+        repository: RepositoryId([5; 16]),
+        encrypted,
+        chunker: ChunkerParameters::DEFAULT,
+        pack_target: 32 << 20,
+        zstd_level: if encrypted { -3 } else { 3 },
+        created_ms: NOW_MS,
+    }
+}
+
+pub fn object(number: u8) -> ObjectId {
+    ObjectId([number; 32])
+}
+
+pub fn table(rows: u64, pieces: &[u8]) -> TableRef {
+    TableRef { rows, pieces: pieces.iter().map(|number| ChunkId([*number; 32])).collect() }
+}
+
+pub fn index_segment() -> IndexSegment {
+    let entry = |kind, codec, chunk, stored_len, plain_len| FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len };
+    let pack = |kind, id, frames| IndexedPack {
+        name: PackName { kind, session: SESSION, id: object(id) },
+        table: FrameTable { salt: [id ^ 0xff; 32], frames },
+    };
+    let data = vec![
+        entry(ChunkKind::Bytes, Codec::Zstd, 1, 300, 1 << 20),
+        entry(ChunkKind::Bytes, Codec::Raw, 2, (16 << 20) + 16, 16 << 20),
+    ];
+    IndexSegment {
+        replaces: vec![object(0x31)],
+        packs: vec![
+            pack(PackKind::Data, 0x32, data),
+            pack(PackKind::Meta, 0x33, vec![entry(ChunkKind::Table, Codec::Raw, 3, 16, 0)]),
+            pack(PackKind::Meta, 0x34, vec![]),
+        ],
+    }
+}
+
+pub fn file_rows() -> Vec<FileRow> {
+    let row = |path: &[u8], mode, mtime_s, node| FileRow { path: path.into(), mode, uid: 1000, gid: 4_294_967_295, mtime_s, mtime_ns: 999_999_999, node };
+    let file = |size, role, identity, recipe: &[u8]| {
+        let recipe = recipe.iter().map(|number| ChunkId([*number; 32])).collect();
+        Node::File(FileContent { size, hash: [0x41; 32], role, inode: 77, identity, recipe })
+    };
+    let identity = TableIdentity { unique_id: [0x42; 24], tail_offset: 9_000, tail_hash: [0x43; 32] };
+    vec![
+        row(b"", 0o755, 0, Node::Folder),
+        row(b"000012.sst", 0o640, 1_790_000_000, file(10_000, FileRole::Table, Some(identity), &[0x44, 0x45])),
+        row(b"CURRENT", 0o7777, -1, file(16, FileRole::Current, None, &[0x46])),
+        row(b"empty", 0, i64::MIN, file(0, FileRole::Other, None, &[])),
+        row("li\u{df}k \u{1f9ca}".as_bytes(), 0o777, i64::MAX, Node::Link(b"../\xff elsewhere".to_vec())),
+        row(b"x.blob", 0o600, 1, file(1 << 60, FileRole::Blob, None, &[0x47])),
+    ]
+}
+
+pub fn seen() -> Vec<SeenManifest> {
+    vec![SeenManifest(object(0x51)), SeenManifest(object(0x52))]
+}
+
+pub fn recipe() -> RecipePiece {
+    RecipePiece {
+        operations: vec![
+            Operation::Chunk { id: ChunkId([0x61; 32]), len: 16 << 20 },
+            Operation::Hole { len: 1 << 60 },
+            Operation::Literal(b"tail".to_vec()),
+            Operation::Chunk { id: ChunkId([0x62; 32]), len: 1 },
+        ],
+    }
+}
+
+pub fn replicas() -> Vec<ReplicaRow> {
+    vec![
+        ReplicaRow { partition: 1, commit_id: 900, commit_term: 7, cut: Some(905), wal_last_id: Some(910) },
+        ReplicaRow { partition: u32::MAX, commit_id: u64::MAX, commit_term: 0, cut: None, wal_last_id: None },
+    ]
+}
+
+pub fn engines() -> Vec<EngineRecord> {
+    let full = EngineRecord {
+        space: Some("social".into()),
+        data_path: "/data/storage/nebula/1".into(),
+        folder: b"data/storage/nebula/1/checkpoints/b1/data".to_vec(),
+        files: table(3, &[0x71]),
+        replicas: table(2, &[0x72]),
+        scheme: PartitionScheme::Nebula,
+        comparator: Some("leveldb.BytewiseComparator".into()),
+        merge_operator: Some("NebulaMergeOperator".into()),
+        column_families: vec!["default".into(), String::new()],
+        format_version_max: 6,
+        database_id: Some("2b4f3f2c".into()),
+        file_count: 3,
+        bytes: 1 << 40,
+    };
+    let bare = EngineRecord {
+        space: None,
+        data_path: String::new(),
+        folder: Vec::new(),
+        files: table(0, &[]),
+        replicas: table(0, &[]),
+        scheme: PartitionScheme::None,
+        comparator: None,
+        merge_operator: None,
+        column_families: Vec::new(),
+        format_version_max: 0,
+        database_id: None,
+        file_count: 0,
+        bytes: 0,
+    };
+    vec![full, bare]
+}
+
+pub fn manifest() -> Manifest {
+    let host = |name: &str, engines: &[u8]| HostRecord {
+        name: name.into(),
+        tree: table(130, &[0x81, 0x82]),
+        engines: engines.iter().map(|number| ChunkId([*number; 32])).collect(),
+        files: 120,
+        bytes: u64::MAX,
+    };
+    Manifest {
+        label: "BACKUP_2026_09_21_14_13_20".into(),
+        cluster: "prod \u{2744}".into(),
+        session: SESSION,
+        started_ms: NOW_MS,
+        finished_ms: NOW_MS + 61_000,
+        written_by: "esker 0.1.0".into(),
+        tags: vec!["weekly".into(), "before-upgrade".into()],
+        warnings: vec!["host db-2: 1 file left out".into()],
+        hosts: vec![host("db-1", &[0x83]), host("db-2:9779", &[])],
+        seen: table(1, &[0x84]),
+        keys: vec![object(0x85)],
+        segments: vec![object(0x86)],
+        packs: vec![object(0x87), object(0x88)],
+        encoders: vec![1, u32::MAX],
+        totals: Totals {
+            files: 240,
+            bytes: 2,
+            chunks: 3,
+            reused_files: 4,
+            reused_bytes: 5,
+            read_bytes: 6,
+            new_chunks: 7,
+            new_bytes: 8,
+            stored_data: 300,
+            stored_meta: 10,
+            left_out_files: 11,
+            left_out_bytes: u64::MAX,
+        },
+    }
+}
+
+pub fn open() -> SessionOpen {
+    SessionOpen { job: "backup".into(), host: "db-1".into(), process: 4711, written_by: "esker 0.1.0".into(), started_ms: NOW_MS }
+}
+
+pub fn beat() -> SessionBeat {
+    SessionBeat { at_ms: NOW_MS + 30_000 }
+}
+
+pub fn ends() -> [SessionEnd; 2] {
+    [
+        SessionEnd { at_ms: NOW_MS, beats: 2, manifest: Some(object(0x91)) },
+        SessionEnd { at_ms: 0, beats: 0, manifest: None },
+    ]
+}
+
+pub fn fence() -> Fence {
+    Fence { by: SessionId([0x92; 16]), at_ms: NOW_MS }
+}
+
+pub fn doomed() -> DoomedList {
+    DoomedList { session: SESSION, at_ms: NOW_MS, packs: vec![object(0xa1), object(0xa2)] }
+}
+
+pub fn forgotten() -> Forgotten {
+    Forgotten {
+        session: SESSION,
+        at_ms: NOW_MS,
+        kind: ForgottenKind::Manifest,
+        objects: vec![(object(0xa3), "BACKUP_2026_09_20_14_13_20".into()), (object(0xa4), String::new())],
+        reason: "--keep-daily 7".into(),
+    }
+}
+
+pub fn verification() -> Verification {
+    let verdict = |number, level, complete, findings| BackupVerdict { manifest: object(number), level, complete, findings };
+    Verification {
+        at_ms: NOW_MS,
+        written_by: "esker 0.1.0".into(),
+        backups: vec![verdict(0xb1, Level::Engine, true, 0), verdict(0xb2, Level::Existence, false, 1 << 33)],
+        packs: vec![object(0xb3)],
+    }
+}
+
+pub fn note() -> Note {
+    Note {
+        manifest: object(0xc1),
+        at_ms: NOW_MS,
+        hold: true,
+        tags: vec!["audit".into()],
+        supersedes: vec![object(0xc2)],
+    }
+}

@@ -1,0 +1,53 @@
+//! What a verb can end with other than its report.
+
+use esker_repo::RepoError;
+use thiserror::Error;
+
+/// The result of every verb.
+pub type Result<T> = std::result::Result<T, OpsError>;
+
+/// Why a verb did not do what was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpsError {
+    /// The repository.
+    #[error(transparent)]
+    Repository(#[from] RepoError),
+    /// A source or target.
+    #[error(transparent)]
+    Cluster(#[from] esker_cluster::Error),
+    /// The request makes no sense or names what is not there.
+    #[error("{0}")]
+    Usage(String),
+    /// What was read back is not what the manifest promises.
+    #[error("{0}")]
+    Damage(String),
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A local file could not be used.
+    #[error("cannot {action} {path}: {source}")]
+    Local {
+        /// What was tried.
+        action: &'static str,
+        /// On which path.
+        path: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl OpsError {
+    /// Whether stored bytes are lost or wrong.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Repository(error) => error.is_damage(),
+            Self::Damage(_) => true,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self::Usage(text.into())
+    }
+}

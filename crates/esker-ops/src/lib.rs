@@ -1,0 +1,20 @@
+//! The verbs of Esker, for any front end: each takes a request, reports progress, and returns a report that serializes.
+//!
+//! Nothing here parses an SST, lays out a pack or prints a line.
+
+pub mod backup;
+pub mod catalog;
+pub mod diff;
+pub mod dump;
+pub mod error;
+pub mod forget;
+pub mod fsck;
+pub mod job;
+pub mod restore;
+pub mod rows;
+pub mod select;
+pub mod stats;
+pub mod time;
+
+pub use error::{OpsError, Result};
+pub use job::{Cancel, Job, Progress, Silent};

@@ -1,0 +1,138 @@
+//! What can go wrong with a repository, each naming the object.
+
+use esker_format::layout::ObjectKind;
+use esker_format::{ChunkId, FormatError, SessionId};
+use thiserror::Error;
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, RepoError>;
+
+/// Why a repository could not be used as asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// The store has no such object.
+    #[error("{path} is missing")]
+    Missing {
+        /// Path of the object in the repository.
+        path: String,
+    },
+    /// The store failed.
+    #[error("cannot {action} {path}: {why}")]
+    Store {
+        /// `read`, `write`, `list` or `delete`.
+        action: &'static str,
+        /// Path of the object in the repository.
+        path: String,
+        /// The store's own words.
+        why: String,
+        /// Whether it ran out of room.
+        full: bool,
+    },
+    /// An object is there but its bytes are wrong.
+    #[error("{path}: {source}")]
+    Object {
+        /// Path of the object in the repository.
+        path: String,
+        /// What is wrong.
+        source: FormatError,
+    },
+    /// An object's bytes do not hash to its name.
+    #[error("{path} is damaged: its bytes do not hash to its name")]
+    WrongName {
+        /// Path of the object in the repository.
+        path: String,
+    },
+    /// No pack that can be read holds a chunk.
+    #[error("chunk {chunk} is lost: {why}")]
+    ChunkLost {
+        /// The chunk.
+        chunk: ChunkId,
+        /// Every place that was tried, with its fault.
+        why: String,
+    },
+    /// The location holds no repository.
+    #[error("{location} is not an Esker repository: {why}")]
+    NotARepository {
+        /// The location as given.
+        location: String,
+        /// What was found instead.
+        why: String,
+    },
+    /// `init` found something there.
+    #[error("{location} already holds {found}: init needs an empty place")]
+    NotEmpty {
+        /// The location as given.
+        location: String,
+        /// The first thing found.
+        found: String,
+    },
+    /// The repository is encrypted and no secret was given.
+    #[error("the repository is encrypted: give its passphrase with --passphrase-file, ESKER_PASSPHRASE or at the prompt")]
+    NoPassphrase,
+    /// No key object opens.
+    #[error("wrong passphrase or recovery key{detail}")]
+    WrongPassphrase {
+        /// Damaged key objects, if there are any.
+        detail: String,
+    },
+    /// The config says that the repository is not encrypted, which this client has reason not to believe.
+    #[error("refused: {location} says that it is not encrypted, but {why}: its config may have been swapped")]
+    EncryptionVanished {
+        /// The location as given.
+        location: String,
+        /// Why it should be encrypted.
+        why: &'static str,
+    },
+    /// The config is not the one that the key was made for.
+    #[error("refused: the config of {location} is not the one its keys were made for: it was changed or swapped")]
+    ConfigSwapped {
+        /// The location as given.
+        location: String,
+    },
+    /// The last key may not go.
+    #[error("{0} is the only key: without it nobody could open the repository again; add another first")]
+    LastKey(String),
+    /// The session was declared dead by a prune.
+    #[error("session {0} was fenced: a prune took this writer for dead, so its backup may not count; run it again")]
+    Fenced(SessionId),
+    /// A local file of the cache could not be used.
+    #[error("cannot use the cache at {path}: {why}")]
+    Cache {
+        /// The file or folder.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Randomness(String),
+    /// The work was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// A worker thread ended without saying why.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl RepoError {
+    /// Puts an object's path to a format error.
+    pub fn object(path: impl Into<String>) -> impl FnOnce(FormatError) -> Self {
+        let path = path.into();
+        move |source| Self::Object { path, source }
+    }
+
+    /// Whether stored bytes are lost or wrong, as opposed to out of reach for now.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::WrongName { .. } | Self::ChunkLost { .. } => true,
+            Self::Object { source, .. } => !source.is_too_new(),
+            _ => false,
+        }
+    }
+
+    /// Shorthand for a sealed object that could not be opened.
+    pub(crate) fn kind(kind: ObjectKind, source: FormatError) -> Self {
+        Self::Object { path: kind.name().to_owned(), source }
+    }
+}

@@ -1,0 +1,73 @@
+//! What this client remembers of a repository: that it is encrypted, and the newest view it had.
+//!
+//! Both are second nets against a store that is not what it was: a config swapped for an unencrypted one, a store rolled
+//! back to an older state. They are files of this machine; losing them loses the net, never data.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use esker_format::{ObjectId, RepositoryId};
+
+use crate::error::{RepoError, Result};
+
+/// The client's memory below the cache folder.
+#[derive(Debug, Clone)]
+pub struct Known {
+    folder: PathBuf,
+}
+
+impl Known {
+    /// Below this cache folder.
+    pub fn new(cache: &Path) -> Self {
+        Self { folder: cache.join("known") }
+    }
+
+    /// Whether the repository at this location was encrypted when it was last opened.
+    pub fn was_encrypted(&self, location: &str) -> bool {
+        std::fs::read_to_string(self.location_file(location)).is_ok_and(|text| text.trim_end().ends_with(" encrypted"))
+    }
+
+    /// Remembers what the repository at this location is.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn remember(&self, location: &str, repository: RepositoryId, encrypted: bool) -> Result<()> {
+        let mode = if encrypted { "encrypted" } else { "plain" };
+        write_whole(&self.location_file(location), format!("{repository} {mode}\n").as_bytes())
+    }
+
+    /// Manifests that this client saw when it last used the repository.
+    pub fn manifests(&self, repository: RepositoryId) -> BTreeSet<ObjectId> {
+        let text = std::fs::read_to_string(self.manifests_file(repository)).unwrap_or_default();
+        text.lines().filter_map(|line| ObjectId::from_hex(line).ok()).collect()
+    }
+
+    /// Remembers the manifests that stand now.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn remember_manifests(&self, repository: RepositoryId, manifests: &BTreeSet<ObjectId>) -> Result<()> {
+        let text: String = manifests.iter().map(|id| format!("{id}\n")).collect();
+        write_whole(&self.manifests_file(repository), text.as_bytes())
+    }
+
+    fn location_file(&self, location: &str) -> PathBuf {
+        let place = std::fs::canonicalize(location).map_or_else(|_| location.to_owned(), |path| path.to_string_lossy().into_owned());
+        self.folder.join(format!("at-{}", ObjectId::of(place.as_bytes())))
+    }
+
+    fn manifests_file(&self, repository: RepositoryId) -> PathBuf {
+        self.folder.join(format!("manifests-{repository}"))
+    }
+}
+
+/// Replaces a small file in one step, so that another process reads the old or the new.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: std::io::Error| RepoError::Cache { path: path.display().to_string(), why: error.to_string() };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    crate::index::create_folder(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.persist(path).map(|_| ()).map_err(|error| failed(error.error))
+}

@@ -1,0 +1,32 @@
+//! A repository on an object store: packs, index, keys, sessions, manifests.
+//!
+//! The way of a chunk in: `Writer::claim` asks whether it is there already, `Writer::submit` hands it to workers that
+//! compress it into a pack; a full pack is opened again, uploaded, and only then counted; `Writer::commit` writes the
+//! index segment and the manifest. The way out: `Repository::reader` finds the chunk's packs in the local index, fetches
+//! neighbouring frames in one request and checks every chunk against its id.
+//!
+//! Nothing here knows what an SST is.
+
+#![deny(clippy::indexing_slicing)]
+
+pub mod environment;
+pub mod error;
+pub mod index;
+pub mod keyring;
+pub mod known;
+pub mod listing;
+pub mod manifests;
+pub mod notes;
+mod pack_pipeline;
+pub mod reader;
+pub mod repository;
+pub mod session;
+pub mod store;
+pub mod tables;
+pub mod writer;
+
+pub use environment::{Environment, SystemEnvironment};
+pub use error::{RepoError, Result};
+pub use repository::{InitOptions, OpenOptions, Repository};
+pub use store::Store;
+pub use writer::{Claim, Writer, WriterOptions};

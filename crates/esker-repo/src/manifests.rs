@@ -1,0 +1,219 @@
+//! Manifests: reading all of them, finding one by name, deciding whether a fenced one counts, forgetting.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
+use esker_format::engine::{EngineRecord, ReplicaRow};
+use esker_format::file_table::{FileRow, Node};
+use esker_format::layout::{ObjectKind, object_path};
+use esker_format::manifest::Manifest;
+use esker_format::recipe::Operation;
+use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single};
+use esker_format::{ChunkId, ObjectId};
+
+use crate::error::{RepoError, Result};
+use crate::listing::{Listing, fences, ids};
+use crate::reader::{ChunkReader, ReadContext};
+use crate::repository::Repository;
+use crate::session::Session;
+use crate::tables::{read_recipe_piece, read_table};
+
+/// A backup as the store holds it.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    /// Its manifest's name.
+    pub id: ObjectId,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Whether it counts.
+    pub standing: Standing,
+}
+
+/// Whether a manifest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Valid,
+    /// Its writer was fenced, and not all that it needs is known to be kept.
+    Undecided,
+}
+
+/// All backups and what could not be read.
+#[derive(Debug, Default)]
+pub struct Backups {
+    /// By start time, then name.
+    pub found: Vec<Backup>,
+    /// Manifests that are there but damaged.
+    pub damaged: Vec<(ObjectId, RepoError)>,
+}
+
+impl Repository {
+    /// Reads every manifest.
+    ///
+    /// # Errors
+    /// `Store`; `Object` for a manifest of a newer format.
+    pub fn backups(self: &Arc<Self>) -> Result<Backups> {
+        self.backups_of(&ids(&self.store, ObjectKind::Manifest)?.into_keys().collect())
+    }
+
+    /// Reads these manifests.
+    ///
+    /// # Errors
+    /// As `backups`.
+    pub fn backups_of(self: &Arc<Self>, manifests: &BTreeSet<ObjectId>) -> Result<Backups> {
+        let fenced = fences(&self.store)?;
+        let mut backups = Backups::default();
+        for id in manifests {
+            match self.read_object::<Manifest>(ObjectKind::Manifest, id) {
+                Ok(manifest) => {
+                    let valid = !fenced.contains(&manifest.session) || self.is_valid_though_fenced(&manifest)?;
+                    let standing = if valid { Standing::Valid } else { Standing::Undecided };
+                    backups.found.push(Backup { id: *id, manifest, standing });
+                }
+                // Forgotten between the listing and the reading.
+                Err(RepoError::Missing { .. }) => {}
+                Err(error) if error.is_damage() => backups.damaged.push((*id, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        backups.found.sort_by_key(|backup| (backup.manifest.started_ms, backup.id));
+        Ok(backups)
+    }
+
+    /// Whether every chunk that a fenced manifest reaches stands in a listed pack that no doomed list names. Doomed lists
+    /// are listed first and packs second: a pack that a later list dooms is then kept by its own prune.
+    ///
+    /// # Errors
+    /// `Store`, `Cache`.
+    pub fn is_valid_though_fenced(self: &Arc<Self>, manifest: &Manifest) -> Result<bool> {
+        let listing = Listing::read(&self.store)?;
+        let mut doomed = BTreeSet::new();
+        for id in &listing.doomed {
+            doomed.extend(self.read_object::<DoomedList>(ObjectKind::DoomedList, id)?.packs);
+        }
+        let reader = ChunkReader::new(self, Arc::new(self.sync_index(&listing, &doomed)?.index));
+        let index = reader.index();
+        let mut whole = true;
+        let walked = walk_chunks(&reader, manifest, |chunk| {
+            whole &= !index.locate(&chunk)?.is_empty();
+            Ok(())
+        });
+        match walked {
+            Ok(()) => Ok(whole),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets backups: a record first, then the manifests. What only they needed stays until prune.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn forget(self: &Arc<Self>, session: &Session, backups: &[(ObjectId, String)], reason: &str) -> Result<()> {
+        let record = Forgotten {
+            session: session.id(),
+            at_ms: self.environment.now_ms(),
+            kind: ForgottenKind::Manifest,
+            objects: backups.to_vec(),
+            reason: reason.to_owned(),
+        };
+        self.write_object(ObjectKind::Forgotten, &record)?;
+        backups.iter().try_for_each(|(id, _)| self.store.delete(&object_path(ObjectKind::Manifest, id)))
+    }
+
+    /// Every object that a forgotten record names.
+    ///
+    /// # Errors
+    /// `Store`; `Object` or `WrongName` for a damaged record.
+    pub fn forgotten(&self) -> Result<BTreeMap<ObjectId, String>> {
+        let mut forgotten = BTreeMap::new();
+        for id in ids(&self.store, ObjectKind::Forgotten)?.into_keys() {
+            forgotten.extend(self.read_object::<Forgotten>(ObjectKind::Forgotten, &id)?.objects);
+        }
+        Ok(forgotten)
+    }
+
+    /// Manifests that this client saw before, that are gone now, and that nobody forgot: the store was rolled back, or lost
+    /// them. Remembers what stands now.
+    ///
+    /// # Errors
+    /// `Store`, `Cache`.
+    pub fn rolled_back(&self, now: &BTreeSet<ObjectId>) -> Result<Vec<ObjectId>> {
+        let known = self.known();
+        let remembered = known.manifests(self.config.repository);
+        let gone: Vec<ObjectId> = remembered.difference(now).copied().collect();
+        let lost = if gone.is_empty() {
+            Vec::new()
+        } else {
+            let forgotten = self.forgotten()?;
+            gone.into_iter().filter(|id| !forgotten.contains_key(id)).collect::<Vec<_>>()
+        };
+        // What was lost stays remembered, so that it is reported until somebody forgets it by name.
+        let keep = now.iter().chain(&lost).copied().collect();
+        if remembered != keep {
+            known.remember_manifests(self.config.repository, &keep)?;
+        }
+        Ok(lost)
+    }
+
+    /// The manifests that a backup's writer saw.
+    ///
+    /// # Errors
+    /// `ChunkLost`, `Store`.
+    pub fn seen_by(&self, reader: &ChunkReader, context: &mut ReadContext, manifest: &Manifest) -> Result<Vec<ObjectId>> {
+        let mut seen = Vec::new();
+        read_table::<SeenManifest, RepoError>(reader, context, &manifest.seen, |row| {
+            seen.push(row.0);
+            Ok(())
+        })?;
+        Ok(seen)
+    }
+}
+
+/// Reads an engine's record.
+///
+/// # Errors
+/// `ChunkLost`, `Object`, `Store`.
+pub fn read_engine(reader: &ChunkReader, context: &mut ReadContext, id: &ChunkId) -> Result<EngineRecord> {
+    let bytes = reader.read(context, id)?;
+    decode_single(TableType::Engine, &bytes).map_err(RepoError::object(format!("engine record {id}")))
+}
+
+/// Visits every chunk that a manifest reaches, tables and recipes included; a chunk may be visited more than once.
+///
+/// # Errors
+/// `ChunkLost`, `Object`, `Store`, and what `visit` returns.
+pub fn walk_chunks(reader: &ChunkReader, manifest: &Manifest, mut visit: impl FnMut(ChunkId) -> Result<()>) -> Result<()> {
+    let context = &mut ReadContext::new()?;
+    let walk_files = |context: &mut ReadContext, table: &TableRef, visit: &mut dyn FnMut(ChunkId) -> Result<()>| -> Result<()> {
+        for piece in &table.pieces {
+            visit(*piece)?;
+            let bytes = reader.read(context, piece)?;
+            for row in decode_piece::<FileRow>(&bytes).map_err(RepoError::object(format!("table piece {piece}")))? {
+                let Node::File(content) = row.node else { continue };
+                for piece in &content.recipe {
+                    visit(*piece)?;
+                    for operation in read_recipe_piece(reader, context, piece)?.operations {
+                        if let Operation::Chunk { id, .. } = operation {
+                            visit(id)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    };
+    manifest.seen.pieces.iter().try_for_each(|piece| visit(*piece))?;
+    for host in &manifest.hosts {
+        walk_files(context, &host.tree, &mut visit)?;
+        for id in &host.engines {
+            visit(*id)?;
+            let engine = read_engine(reader, context, id)?;
+            walk_files(context, &engine.files, &mut visit)?;
+            engine.replicas.pieces.iter().try_for_each(|piece| visit(*piece))?;
+            read_table::<ReplicaRow, RepoError>(reader, context, &engine.replicas, |_| Ok(()))?;
+        }
+    }
+    Ok(())
+}

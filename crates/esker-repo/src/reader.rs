@@ -1,0 +1,235 @@
+//! Reading chunks: find, fetch in large pieces, check.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use esker_format::layout::PackName;
+use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, TAIL_LEN, Tail};
+use esker_format::{ChunkId, FormatError};
+
+use crate::error::{RepoError, Result};
+use crate::index::{Index, Location, PackEntry, SharedIndex};
+use crate::listing::Listing;
+use crate::repository::Repository;
+
+/// Bytes fetched in one request, at most.
+const FETCH_BYTES_MAX: u64 = 8 << 20;
+/// Bytes between two frames that are fetched along rather than skipped.
+const GAP_BYTES_MAX: u64 = 256 << 10;
+/// Bytes of a pack's end that are fetched first when its table is wanted.
+const TAIL_GUESS: u64 = 64 << 10;
+/// Packs whose keys are kept derived.
+const OPENERS_MAX: usize = 1024;
+
+/// Reads chunks through one index; several threads may share it.
+pub struct ChunkReader {
+    repository: Arc<Repository>,
+    index: Mutex<SharedIndex>,
+    openers: Mutex<HashMap<PackName, Arc<FrameOpener>>>,
+}
+
+/// What a worker keeps between two reads.
+pub struct ReadContext {
+    decoder: FrameDecoder,
+}
+
+impl ReadContext {
+    /// A new context.
+    ///
+    /// # Errors
+    /// `Object` if zstd cannot be set up.
+    pub fn new() -> Result<Self> {
+        Ok(Self { decoder: FrameDecoder::new().map_err(RepoError::object("zstd"))? })
+    }
+}
+
+impl ChunkReader {
+    /// Reads through this index.
+    pub fn new(repository: &Arc<Repository>, index: SharedIndex) -> Self {
+        Self { repository: Arc::clone(repository), index: Mutex::new(index), openers: Mutex::new(HashMap::new()) }
+    }
+
+    /// Reads through the index of what the store holds now.
+    ///
+    /// # Errors
+    /// As `Repository::sync_index`.
+    pub fn open(repository: &Arc<Repository>) -> Result<Self> {
+        let listing = Listing::read(&repository.store)?;
+        let synced = repository.sync_index(&listing, &Default::default())?;
+        Ok(Self::new(repository, Arc::new(synced.index)))
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Arc<Repository> {
+        &self.repository
+    }
+
+    /// The index it reads through.
+    pub fn index(&self) -> SharedIndex {
+        Arc::clone(&self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One chunk.
+    ///
+    /// # Errors
+    /// `ChunkLost`, `Store`.
+    pub fn read(&self, context: &mut ReadContext, chunk: &ChunkId) -> Result<Vec<u8>> {
+        let mut found = Vec::new();
+        self.read_each(context, std::slice::from_ref(chunk), |_, _, bytes| {
+            found = bytes;
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Many chunks in the order asked for. `take` gets each one's position in `chunks`, the place it was read from if
+    /// the first try succeeded, and its bytes.
+    ///
+    /// # Errors
+    /// `ChunkLost`, `Store`, and what `take` returns.
+    pub fn read_each<E, F>(&self, context: &mut ReadContext, chunks: &[ChunkId], mut take: F) -> std::result::Result<(), E>
+    where
+        E: From<RepoError>,
+        F: FnMut(usize, Option<&Location>, Vec<u8>) -> std::result::Result<(), E>,
+    {
+        let index = self.index();
+        let places: Vec<Option<Location>> =
+            chunks.iter().map(|chunk| index.locate(chunk).map(|places| places.first().copied())).collect::<Result<_>>()?;
+        let mut position = 0;
+        while position < chunks.len() {
+            let run = coalesce(places.get(position..).unwrap_or_default());
+            let fetched = self.fetch(&index, places.get(position..position + run).unwrap_or_default());
+            for offset in 0..run {
+                let Some(chunk) = chunks.get(position + offset) else { break };
+                let place = places.get(position + offset).and_then(Option::as_ref);
+                let first_try = match (&fetched, place) {
+                    (Ok((start, bytes)), Some(place)) => self.open_in(&index, place, *start, bytes, context),
+                    (Err(error), _) => Err(RepoError::Internal(error.to_string())),
+                    (_, None) => Err(RepoError::Internal("no segment names it".into())),
+                };
+                match first_try {
+                    Ok(plain) => take(position + offset, place, plain)?,
+                    Err(first) => take(position + offset, None, self.read_anywhere(context, chunk, &first)?)?,
+                }
+            }
+            position += run;
+        }
+        Ok(())
+    }
+
+    /// Fetches the bytes that these places span; all are of one pack. With where they start.
+    fn fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<(u64, Bytes)> {
+        let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
+            return Err(RepoError::Internal("no segment names it".into()));
+        };
+        let (start, end) = (u64::from(first.frame.offset), end_of(&last));
+        let pack = index.pack(first.pack)?;
+        Ok((start, self.repository.store.get_range(&pack.name.path(), start, end)?))
+    }
+
+    fn open_in(&self, index: &Index, place: &Location, start: u64, bytes: &Bytes, context: &mut ReadContext) -> Result<Vec<u8>> {
+        let pack = index.pack(place.pack)?;
+        let from = usize::try_from(u64::from(place.frame.offset) - start).unwrap_or(usize::MAX);
+        let to = from.saturating_add(place.frame.entry.stored_len as usize);
+        let path = pack.name.path();
+        let sealed = bytes.get(from..to).ok_or(FormatError::CutShort {
+            field: "frame",
+            offset: place.frame.offset as usize,
+            needed: u64::from(place.frame.entry.stored_len),
+            left: bytes.len(),
+        });
+        let mut sealed = sealed.map_err(RepoError::object(path.clone()))?.to_vec();
+        let opener = self.opener(&pack)?;
+        opener.open(&self.repository.sealing, &place.frame, &mut sealed, &mut context.decoder).map_err(RepoError::object(path))
+    }
+
+    /// Tries every place of a chunk, then looks at the store afresh and tries again.
+    fn read_anywhere(&self, context: &mut ReadContext, chunk: &ChunkId, first: &RepoError) -> Result<Vec<u8>> {
+        let mut faults = Vec::new();
+        for fresh in [false, true] {
+            if fresh {
+                self.refresh()?;
+            }
+            let index = self.index();
+            for place in index.locate(chunk)? {
+                let read = self.fetch(&index, &[Some(place)]).and_then(|(start, bytes)| self.open_in(&index, &place, start, &bytes, context));
+                match read {
+                    Ok(plain) => return Ok(plain),
+                    Err(error @ RepoError::Store { .. }) => return Err(error),
+                    Err(error) => faults.push(error.to_string()),
+                }
+            }
+        }
+        faults.dedup();
+        let why = if faults.is_empty() { first.to_string() } else { faults.join("; ") };
+        Err(RepoError::ChunkLost { chunk: *chunk, why })
+    }
+
+    fn refresh(&self) -> Result<()> {
+        let listing = Listing::read(&self.repository.store)?;
+        let synced = self.repository.sync_index(&listing, &Default::default())?;
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(synced.index);
+        Ok(())
+    }
+
+    fn opener(&self, pack: &PackEntry) -> Result<Arc<FrameOpener>> {
+        let mut openers = self.openers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opener) = openers.get(&pack.name) {
+            return Ok(Arc::clone(opener));
+        }
+        let opener = FrameOpener::new(&self.repository.sealing, pack.name.kind, pack.salt).map_err(RepoError::object(pack.name.path()))?;
+        let opener = Arc::new(opener);
+        if openers.len() >= OPENERS_MAX {
+            openers.clear();
+        }
+        openers.insert(pack.name, Arc::clone(&opener));
+        Ok(opener)
+    }
+}
+
+impl Repository {
+    /// Reads the frame table of a pack of `size` bytes from the pack itself.
+    ///
+    /// # Errors
+    /// `Missing`, `Object`, `Store`.
+    pub fn read_frame_table(&self, name: &PackName, size: u64) -> Result<FrameTable> {
+        let path = name.path();
+        let damaged = |source| RepoError::Object { path: path.clone(), source };
+        let guess = size.min(TAIL_GUESS);
+        let mut end = self.store.get_range(&path, size - guess, size.max(1))?;
+        let tail_at = end.len().saturating_sub(TAIL_LEN);
+        let tail = Tail::decode(end.get(tail_at..).unwrap_or_default(), size).map_err(damaged)?;
+        let (start, stop) = tail.table_range(size);
+        if start < size - guess {
+            end = self.store.get_range(&path, start, size)?;
+        }
+        let from = end.len().saturating_sub(usize::try_from(size - start).unwrap_or(usize::MAX));
+        let to = end.len().saturating_sub(usize::try_from(size - stop).unwrap_or(usize::MAX));
+        let head = self.store.get_range(&path, 0, HEAD_LEN as u64)?;
+        FrameTable::open(&self.sealing, name.kind, &head, end.get(from..to).unwrap_or_default(), &tail, size).map_err(damaged)
+    }
+}
+
+/// How many of the first places can be fetched in one request: at least one.
+fn coalesce(places: &[Option<Location>]) -> usize {
+    let Some(Some(first)) = places.first() else { return 1 };
+    let start = u64::from(first.frame.offset);
+    let mut previous = first;
+    let mut count = 1;
+    for place in places.iter().skip(1) {
+        let Some(place) = place else { break };
+        let gap = u64::from(place.frame.offset).checked_sub(end_of(previous));
+        let near = place.pack == first.pack && gap.is_some_and(|gap| gap <= GAP_BYTES_MAX);
+        if !near || end_of(place) - start > FETCH_BYTES_MAX {
+            break;
+        }
+        previous = place;
+        count += 1;
+    }
+    count
+}
+
+fn end_of(place: &Location) -> u64 {
+    u64::from(place.frame.offset) + u64::from(place.frame.entry.stored_len)
+}

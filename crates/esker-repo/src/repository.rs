@@ -1,0 +1,239 @@
+//! Making and opening a repository.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use esker_format::config::{ChunkerParameters, Config};
+use esker_format::key::{Argon2Cost, Secret};
+use esker_format::layout::{CONFIG, CONFIG_COPY, ObjectKind, object_path};
+use esker_format::limits::{CONTROL_PLAIN_MAX, SMALL_OBJECT_MAX};
+use esker_format::seal::{MasterKey, Sealing};
+use esker_format::sealed_object::{OVERHEAD, open_object, seal_object};
+use esker_format::wire::Record;
+use esker_format::{FormatError, ObjectId, RepositoryId};
+use zeroize::Zeroizing;
+
+use crate::environment::{Environment, random};
+use crate::error::{RepoError, Result};
+use crate::keyring;
+use crate::known::Known;
+use crate::store::Store;
+
+/// Bytes at which a writer closes a pack, unless the config says otherwise.
+pub const PACK_TARGET: u32 = 32 << 20;
+
+/// How `init` makes a repository.
+pub struct InitOptions {
+    /// The first secret; `None` makes a repository that is not encrypted.
+    pub secret: Option<Secret>,
+    /// The cost of deriving the key from a passphrase.
+    pub argon2: Argon2Cost,
+    /// Whose key it is.
+    pub key_label: String,
+    /// How bytes are cut.
+    pub chunker: ChunkerParameters,
+    /// Bytes at which a pack is closed.
+    pub pack_target: u32,
+    /// zstd's level for writers that do not say.
+    pub zstd_level: i8,
+}
+
+impl InitOptions {
+    /// The defaults, with this secret.
+    pub fn new(secret: Option<Secret>) -> Self {
+        Self {
+            secret,
+            argon2: Argon2Cost::DEFAULT,
+            key_label: String::new(),
+            chunker: ChunkerParameters::DEFAULT,
+            pack_target: PACK_TARGET,
+            zstd_level: 3,
+        }
+    }
+}
+
+/// How a repository is opened.
+pub struct OpenOptions {
+    /// What opens it.
+    pub secret: Option<Secret>,
+    /// This machine's cache folder, shared by all repositories and processes.
+    pub cache: PathBuf,
+    /// Time and randomness.
+    pub environment: Arc<dyn Environment>,
+}
+
+/// An opened repository.
+pub struct Repository {
+    pub(crate) store: Arc<Store>,
+    pub(crate) config: Config,
+    pub(crate) sealing: Sealing,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) cache: PathBuf,
+    warnings: Vec<String>,
+}
+
+impl Repository {
+    /// Makes a repository in an empty store and opens it.
+    ///
+    /// The config is written last: what was interrupted before is no repository.
+    ///
+    /// # Errors
+    /// `NotEmpty`, `Store`.
+    pub fn init(store: Store, init: &InitOptions, open: OpenOptions) -> Result<Self> {
+        if let Some(found) = store.list("")?.into_iter().next() {
+            let found = if found.path == CONFIG { "a repository".to_owned() } else { found.path };
+            return Err(RepoError::NotEmpty { location: store.location().to_owned(), found });
+        }
+        let environment = Arc::clone(&open.environment);
+        let config = Config {
+            repository: RepositoryId(random(&*environment)?),
+            encrypted: init.secret.is_some(),
+            chunker: init.chunker.check().map_err(RepoError::object(CONFIG))?,
+            pack_target: init.pack_target,
+            zstd_level: init.zstd_level,
+            created_ms: environment.now_ms(),
+        };
+        let bytes = config.encode();
+        if let Some(secret) = &init.secret {
+            let master = MasterKey(Zeroizing::new(random(&*environment)?));
+            keyring::write_key(&store, &*environment, &master, &bytes, secret, init.argon2, &init.key_label)?;
+        }
+        store.put(CONFIG_COPY, bytes.clone())?;
+        store.put(CONFIG, bytes)?;
+        Self::open(store, OpenOptions { secret: init.secret.clone(), ..open })
+    }
+
+    /// Opens a repository.
+    ///
+    /// # Errors
+    /// `NotARepository`, `NoPassphrase`, `WrongPassphrase`, `EncryptionVanished`, `ConfigSwapped`, a config of a newer
+    /// format, `Store`.
+    pub fn open(store: Store, options: OpenOptions) -> Result<Self> {
+        let (config, bytes, mut warnings) = read_config(&store)?;
+        let known = Known::new(&options.cache);
+        let location = store.location().to_owned();
+        let sealing = if config.encrypted {
+            let secret = options.secret.as_ref().ok_or(RepoError::NoPassphrase)?;
+            let opened = keyring::unlock(&store, &bytes, secret)?;
+            warnings.extend(opened.warnings);
+            Sealing::encrypted(opened.master)
+        } else {
+            let why = match options.secret {
+                Some(_) => Some("a passphrase was given"),
+                None => known.was_encrypted(&location).then_some("this client knows it as encrypted"),
+            };
+            if let Some(why) = why {
+                return Err(RepoError::EncryptionVanished { location, why });
+            }
+            Sealing::Plain
+        };
+        known.remember(&location, config.repository, config.encrypted)?;
+        let cache = options.cache;
+        Ok(Self { store: Arc::new(store), config, sealing, environment: options.environment, cache, warnings })
+    }
+
+    /// The repository's config.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How its objects are sealed.
+    pub fn sealing(&self) -> &Sealing {
+        &self.sealing
+    }
+
+    /// The clock and randomness it was opened with.
+    pub fn environment(&self) -> &dyn Environment {
+        &*self.environment
+    }
+
+    /// What was found amiss while opening.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// What this client remembers of repositories.
+    pub fn known(&self) -> Known {
+        Known::new(&self.cache)
+    }
+
+    /// Reads a hash-named object: the name is checked first, then the seal.
+    ///
+    /// # Errors
+    /// `Missing`, `WrongName`, `Object`, `Store`.
+    pub fn read_object<R: Record>(&self, kind: ObjectKind, id: &ObjectId) -> Result<R> {
+        let path = object_path(kind, id);
+        let bytes = self.store.get(&path, (CONTROL_PLAIN_MAX + OVERHEAD) as u64)?;
+        if ObjectId::of(&bytes) != *id {
+            // A newer format is said as such even if this version cannot tell whether the object is whole.
+            return Err(match open_object::<R>(&self.sealing, kind, "", &bytes) {
+                Err(source) if source.is_too_new() => RepoError::Object { path, source },
+                _ => RepoError::WrongName { path },
+            });
+        }
+        open_object(&self.sealing, kind, "", &bytes).map_err(RepoError::object(path))
+    }
+
+    /// Writes a hash-named object and returns its name and size in bytes.
+    ///
+    /// # Errors
+    /// `Store`, `Object` if it is over the format's limits.
+    pub fn write_object<R: Record>(&self, kind: ObjectKind, record: &R) -> Result<(ObjectId, u64)> {
+        let salt = random(&*self.environment)?;
+        let bytes = seal_object(&self.sealing, kind, "", salt, record).map_err(|source| RepoError::kind(kind, source))?;
+        let (id, size) = (ObjectId::of(&bytes), bytes.len() as u64);
+        self.store.put(&object_path(kind, &id), bytes)?;
+        Ok((id, size))
+    }
+
+    /// Reads an object whose path is its name; the path is sealed in.
+    ///
+    /// # Errors
+    /// `Missing`, `Object`, `Store`.
+    pub fn read_placed<R: Record>(&self, kind: ObjectKind, path: &str) -> Result<R> {
+        let bytes = self.store.get(path, SMALL_OBJECT_MAX as u64)?;
+        open_object(&self.sealing, kind, path, &bytes).map_err(RepoError::object(path))
+    }
+
+    /// Writes an object whose path is its name.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn write_placed<R: Record>(&self, kind: ObjectKind, path: &str, record: &R) -> Result<()> {
+        let salt = random(&*self.environment)?;
+        let bytes = seal_object(&self.sealing, kind, path, salt, record).map_err(RepoError::object(path))?;
+        self.store.put(path, bytes)
+    }
+}
+
+/// Reads `config`, or its copy if the first is lost or damaged; with what was amiss.
+///
+/// # Errors
+/// `NotARepository` if there is neither; `Object` if a newer Esker wrote it or both are damaged.
+pub fn read_config(store: &Store) -> Result<(Config, Vec<u8>, Vec<String>)> {
+    let read = |path: &str| -> Result<(Config, Vec<u8>)> {
+        let bytes = store.get(path, SMALL_OBJECT_MAX as u64)?.to_vec();
+        Config::decode(&bytes).map(|config| (config, bytes)).map_err(RepoError::object(path))
+    };
+    let first = match read(CONFIG) {
+        Ok((config, bytes)) => return Ok((config, bytes, Vec::new())),
+        Err(RepoError::Object { path, source: source @ FormatError::TooNew { .. } }) => return Err(RepoError::Object { path, source }),
+        Err(error) => error,
+    };
+    match (read(CONFIG_COPY), &first) {
+        (Ok((config, bytes)), _) => Ok((config, bytes, vec![format!("{first}; its copy {CONFIG_COPY} was used")])),
+        (Err(RepoError::Missing { .. }), RepoError::Missing { .. }) => {
+            let why = match store.list("")?.first() {
+                None => "it is empty".to_owned(),
+                Some(found) => format!("it has no config, but holds {}", found.path),
+            };
+            Err(RepoError::NotARepository { location: store.location().to_owned(), why })
+        }
+        (Err(_), _) => Err(first),
+    }
+}

@@ -1,0 +1,288 @@
+//! Writing a backup: the steps of docs/concurrency.md, in their order.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use esker_format::doomed::DoomedList;
+use esker_format::index_segment::{IndexSegment, IndexedPack};
+use esker_format::layout::ObjectKind;
+use esker_format::manifest::Manifest;
+use esker_format::seal::ChunkKind;
+use esker_format::{ChunkId, ObjectId, SessionId};
+
+use crate::error::{RepoError, Result};
+use crate::index::{ClaimSet, SharedIndex, Synced};
+use crate::listing::Listing;
+use crate::pack_pipeline::{Pipeline, Stored};
+use crate::reader::ChunkReader;
+use crate::repository::Repository;
+use crate::session::Session;
+
+/// Frames after which the packs written so far are put into an index segment.
+const SEGMENT_FRAMES: usize = 65_536;
+
+/// How a writer works.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterOptions {
+    /// Threads that compress.
+    pub workers: usize,
+    /// zstd's level; the config's if `None`.
+    pub level: Option<i32>,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self { workers: std::thread::available_parallelism().map_or(2, usize::from), level: None }
+    }
+}
+
+/// Whether a chunk must be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Nobody has it: the caller must submit it.
+    New,
+    /// It stands in a pack that counts.
+    Known {
+        /// The pack was left by an interrupted job.
+        left_over: bool,
+    },
+    /// This session has taken it on already.
+    Mine,
+}
+
+/// One writer: a session, the view it began with, and the packs it makes.
+pub struct Writer {
+    repository: Arc<Repository>,
+    session: Session,
+    listing: Listing,
+    reader: ChunkReader,
+    index: SharedIndex,
+    claims: Mutex<ClaimSet>,
+    pipeline: Pipeline,
+    written: Mutex<Written>,
+    segment_bytes: AtomicU64,
+    damaged: Vec<RepoError>,
+    orphans: Mutex<Vec<IndexedPack>>,
+}
+
+/// What a writer finds in steps (2) and (3).
+struct View {
+    listing: Listing,
+    synced: Synced,
+    pipeline: Pipeline,
+    claims: ClaimSet,
+}
+
+impl View {
+    fn set_up(repository: &Arc<Repository>, session: SessionId, options: &WriterOptions) -> Result<Self> {
+        let listing = Listing::read(&repository.store)?;
+        let mut doomed = BTreeSet::new();
+        for id in &listing.doomed {
+            doomed.extend(repository.read_object::<DoomedList>(ObjectKind::DoomedList, id)?.packs);
+        }
+        let synced = repository.sync_index(&listing, &doomed)?;
+        let level = options.level.unwrap_or(i32::from(repository.config.zstd_level));
+        let pipeline = Pipeline::start(repository, session, level, options.workers)?;
+        Ok(Self { listing, synced, pipeline, claims: ClaimSet::new(&repository.cache)? })
+    }
+
+    fn into_writer(self, repository: &Arc<Repository>, session: Session) -> Writer {
+        let index = Arc::new(self.synced.index);
+        Writer {
+            repository: Arc::clone(repository),
+            session,
+            listing: self.listing,
+            reader: ChunkReader::new(repository, Arc::clone(&index)),
+            index,
+            claims: Mutex::new(self.claims),
+            pipeline: self.pipeline,
+            written: Mutex::new(Written::default()),
+            segment_bytes: AtomicU64::new(0),
+            damaged: self.synced.damaged,
+            orphans: Mutex::new(self.synced.orphans),
+        }
+    }
+}
+
+/// Ends a session in which nothing was sent; if even that fails it stays open, which is harmless.
+fn give_up(session: Session, error: RepoError) -> RepoError {
+    let _ = session.end(None);
+    error
+}
+
+#[derive(Default)]
+struct Written {
+    segments: Vec<ObjectId>,
+    packs: Vec<ObjectId>,
+}
+
+impl Writer {
+    /// Begins: (1) creates the session, (2) lists the doomed lists, (3) lists manifests, segments and packs and brings the
+    /// index to exactly that.
+    ///
+    /// # Errors
+    /// `Store`, `Cache`; `Object` if a doomed list cannot be read, because then nobody knows what exists.
+    pub fn begin(repository: &Arc<Repository>, job: &str, options: &WriterOptions) -> Result<Self> {
+        let session = Session::begin(repository, job)?;
+        let writer = match View::set_up(repository, session.id(), options) {
+            Ok(view) => view.into_writer(repository, session),
+            Err(error) => return Err(give_up(session, error)),
+        };
+        match writer.adopt() {
+            Ok(()) => Ok(writer),
+            Err(error) => Err(give_up(writer.session, error)),
+        }
+    }
+
+    /// Its session.
+    pub fn session(&self) -> SessionId {
+        self.session.id()
+    }
+
+    /// What stood in the store when it began.
+    pub fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    /// Reads what stood in the store when it began.
+    pub fn reader(&self) -> &ChunkReader {
+        &self.reader
+    }
+
+    /// Index segments and packs that could not be read: their chunks do not exist for this writer.
+    pub fn damaged(&self) -> &[RepoError] {
+        &self.damaged
+    }
+
+    /// Whether the tables of a valid manifest may be reused without looking up their chunks.
+    pub fn may_reuse_manifests(&self) -> bool {
+        self.listing.doomed.is_empty() && self.damaged.is_empty()
+    }
+
+    /// What acknowledged writes add up to, index segments counted as metadata.
+    pub fn stored(&self) -> Stored {
+        let stored = self.pipeline.stored();
+        Stored { meta: stored.meta + self.segment_bytes.load(Ordering::SeqCst), ..stored }
+    }
+
+    /// Whether the chunk exists for this writer.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn exists(&self, chunk: &ChunkId) -> Result<Option<Claim>> {
+        Ok(self.index.locate(chunk)?.first().map(|place| Claim::Known { left_over: self.index.is_orphan(place.pack) }))
+    }
+
+    /// Asks for a chunk; after `New` the caller must submit it.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn claim(&self, chunk: &ChunkId) -> Result<Claim> {
+        if let Some(known) = self.exists(chunk)? {
+            return Ok(known);
+        }
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(if claims.insert(chunk)? { Claim::New } else { Claim::Mine })
+    }
+
+    /// Hands over a claimed chunk.
+    ///
+    /// # Errors
+    /// The first fault of any write of this writer.
+    pub fn submit(&self, kind: ChunkKind, id: ChunkId, plain: Vec<u8>) -> Result<()> {
+        self.pipeline.submit(kind, id, plain)?;
+        if self.pipeline.acknowledged_frames() >= SEGMENT_FRAMES {
+            self.write_segment()?;
+        }
+        Ok(())
+    }
+
+    /// Names, claims and if need be submits a chunk.
+    ///
+    /// # Errors
+    /// As `claim` and `submit`.
+    pub fn store(&self, kind: ChunkKind, plain: Vec<u8>) -> Result<ChunkId> {
+        let id = self.repository.sealing.chunk_id(kind, &plain);
+        if self.claim(&id)? == Claim::New {
+            self.submit(kind, id, plain)?;
+        }
+        Ok(id)
+    }
+
+    /// Makes everything submitted so far durable and indexed.
+    ///
+    /// # Errors
+    /// The first fault of any write of this writer.
+    pub fn flush(&self) -> Result<()> {
+        self.pipeline.flush()?;
+        self.write_segment()
+    }
+
+    /// Commits: everything durable, segments, a look for a fence, the manifest, another look.
+    ///
+    /// The manifest gets its session, segments and packs here.
+    ///
+    /// # Errors
+    /// `Fenced` if a prune took this writer for dead; the first fault of any write.
+    pub fn commit(self, mut manifest: Manifest) -> Result<ObjectId> {
+        self.flush()?;
+        {
+            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            manifest.session = self.session.id();
+            manifest.segments.clone_from(&written.segments);
+            manifest.packs.clone_from(&written.packs);
+        }
+        if self.session.is_fenced()? {
+            let id = self.session.id();
+            self.session.end(None)?;
+            return Err(RepoError::Fenced(id));
+        }
+        let (id, _) = self.repository.write_object(ObjectKind::Manifest, &manifest)?;
+        // From here on the fate of the manifest decides: an error leaves the session open, and its manifest undecided.
+        if self.session.is_fenced()? && !self.repository.is_valid_though_fenced(&manifest)? {
+            return Err(RepoError::Fenced(self.session.id()));
+        }
+        self.session.end(Some(id))?;
+        Ok(id)
+    }
+
+    /// Gives up before any manifest was sent. What was uploaded stays and is reused by the next writer.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn abandon(self) -> Result<()> {
+        self.session.end(None)
+    }
+
+    /// Indexes packs that no segment names, so that nobody has to read their tables again.
+    fn adopt(&self) -> Result<()> {
+        let mut segment = IndexSegment::default();
+        let mut frames = 0;
+        for pack in std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner)) {
+            frames += pack.table.frames.len();
+            segment.packs.push(pack);
+            if frames >= SEGMENT_FRAMES {
+                self.put_segment(&std::mem::take(&mut segment))?;
+                frames = 0;
+            }
+        }
+        if segment.packs.is_empty() { Ok(()) } else { self.put_segment(&segment) }
+    }
+
+    fn write_segment(&self) -> Result<()> {
+        let packs = self.pipeline.take_acknowledged();
+        if packs.is_empty() {
+            return Ok(());
+        }
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).packs.extend(packs.iter().map(|pack| pack.name.id));
+        self.put_segment(&IndexSegment { replaces: Vec::new(), packs })
+    }
+
+    fn put_segment(&self, segment: &IndexSegment) -> Result<()> {
+        let (id, size) = self.repository.write_object(ObjectKind::IndexSegment, segment)?;
+        self.segment_bytes.fetch_add(size, Ordering::SeqCst);
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).segments.push(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! RocksDB block-based tables, read as bytes: no I/O, no RocksDB.
+//!
+//! A table file ends in what tells one file from every other:
+//!
+//! ```text
+//! data blocks | filter, index, dictionary, range deletions | properties | metaindex | footer
+//!                                                          ^ tail_offset                    ^ size
+//! ```
+//!
+//! The footer, 53 bytes, names the checksum kind and the metaindex block; that block maps names to block handles; one of
+//! them leads to the properties block, which holds the database id, the session id and the file number from which RocksDB
+//! derives the file's unique id. [`identify`] walks this way and returns a [`TableIdentity`]: the id, the size, and where
+//! the tail begins. A backup that hashes the tail knows whether it has stored this very file before, without reading the
+//! data. Why the tail and not only the id: an id names a file, it does not prove its bytes (see [`global_seqno`]).
+//!
+//! The order above is that of `BlockBasedTableBuilder::Finish` (table/block_based/block_based_table_builder.cc, RocksDB
+//! 11.8); files written by 7.8 have it too. Every fact taken from RocksDB names its file and version where it is used.
+//!
+//! Nothing here trusts its input: every length is checked before use, no allocation exceeds a named limit, and damage is
+//! an [`Error`], never a panic.
+
+#![deny(clippy::indexing_slicing)]
+#![forbid(unsafe_code)]
+
+mod bijective_hash;
+pub mod block;
+pub mod block_handle;
+pub mod checksum;
+mod cursor;
+mod error;
+pub mod footer;
+pub mod global_seqno;
+mod identity;
+pub mod meta_entries;
+pub mod metaindex;
+mod other_table;
+mod properties;
+mod read_at;
+pub mod session_id;
+mod table_tail;
+mod unique_id;
+
+pub use block_handle::BlockHandle;
+pub use checksum::ChecksumType;
+pub use error::{Error, MetaBlock};
+pub use footer::Footer;
+pub use identity::{MAX_TAIL_SIZE, TableIdentity, identify};
+pub use other_table::OtherTable;
+pub use properties::TableProperties;
+pub use read_at::ReadAt;
+pub use table_tail::{MAX_METAINDEX_SIZE, MAX_PROPERTIES_SIZE, TableTail};
+pub use unique_id::{InternalUniqueId, NoUniqueId, UniqueId};
