@@ -63,7 +63,9 @@ fn chapter_04_sealing() {
         .into_iter()
         .map(|(kind, content)| {
             let block = Block::named("chunk id").number("kind", kind as u8).text("content", content);
-            block.hex("plain", plain().chunk_id(kind, content.as_bytes()).0).hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
+            block
+                .hex("plain", plain().chunk_id(kind, content.as_bytes()).0)
+                .hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
         })
         .collect();
     for (context, in_pack) in [("pack", true), ("control object", false)] {
@@ -74,7 +76,8 @@ fn chapter_04_sealing() {
                 sealer.seal(part, b"associated", &mut sealed).unwrap();
                 sealed
             };
-            let block = Block::named("part").text("context", context).hex("salt", SALT).number("number", part.number).number("role", part.role);
+            let block =
+                Block::named("part").text("context", context).hex("salt", SALT).number("number", part.number).number("role", part.role);
             let block = block.hex("associated_data", b"associated").text("body", body);
             blocks.push(block.hex("plain", seal(plain())).hex("encrypted", seal(encrypted())));
         }
@@ -158,7 +161,10 @@ fn chapter_07_tables() {
     let (files, seen) = (samples::file_rows(), samples::seen());
     let blocks = [
         Block::named("files").number("type", 1).list("rows", &files, file_row).hex("bytes", encode_piece(&files)),
-        Block::named("seen").number("type", 3).list("rows", &seen, |block, field, id| block.hex(field, id.0.0)).hex("bytes", encode_piece(&seen)),
+        Block::named("seen")
+            .number("type", 3)
+            .list("rows", &seen, |block, field, id| block.hex(field, id.0.0))
+            .hex("bytes", encode_piece(&seen)),
     ];
     let committed = compare("07-tables.txt", &blocks, |_| false);
     assert_eq!(decode_piece::<esker_format::file_table::FileRow>(&committed[0].get("bytes")).unwrap(), files);
@@ -167,7 +173,8 @@ fn chapter_07_tables() {
 
 #[test]
 fn chapter_08_recipe() {
-    let block = |name, piece: &RecipePiece| Block::named(name).list("operations", &piece.operations, operation).hex("bytes", piece.encode());
+    let block =
+        |name, piece: &RecipePiece| Block::named(name).list("operations", &piece.operations, operation).hex("bytes", piece.encode());
     let pieces = [samples::recipe(), RecipePiece::default()];
     let committed = compare("08-recipe.txt", &[block("operations", &pieces[0]), block("none", &pieces[1])], |_| false);
     for (block, piece) in committed.iter().zip(pieces) {

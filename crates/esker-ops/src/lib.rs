@@ -10,6 +10,7 @@ pub mod error;
 pub mod forget;
 pub mod fsck;
 pub mod job;
+mod rebuild;
 pub mod restore;
 pub mod rows;
 pub mod select;

@@ -1,1 +1,334 @@
-//! restore
+//! `restore`: a backup's hosts become folders again, byte for byte.
+//!
+//! A planner walks the recipes and hands out pieces of work, each a stretch of one file; workers fetch, check and write
+//! them. What a run left behind is read back and kept where it is right. `CURRENT` comes last, after everything else is
+//! on disk.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use esker_cluster::target::Node as TargetNode;
+use esker_cluster::{Attributes, Kind, Target, TargetFile, TargetOptions, Timestamp};
+use esker_format::file_table::{FileContent, FileRow, Node};
+use esker_format::recipe::Operation;
+use esker_format::seal::ChunkKind;
+use esker_format::{ChunkId, ObjectId};
+use esker_repo::Repository;
+use esker_repo::manifests::Backup;
+use esker_repo::reader::{ChunkReader, ReadContext};
+use esker_repo::tables::read_recipe_piece;
+use serde::Serialize;
+
+use crate::error::{OpsError, Result};
+use crate::job::{FirstFault, Job, Protection};
+use crate::rebuild::WINDOW_CHUNKS;
+use crate::rows::walk_rows;
+use crate::select::{Selection, find_backup};
+
+/// Says in the target which restore is at work there; gone when it is done.
+const MARK: &str = ".esker-restore";
+/// Pieces of work that wait, at most.
+const QUEUE: usize = 32;
+
+/// What to restore, and where.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// The backup: `latest`, a label or an id.
+    pub backup: String,
+    /// The folder that `<host>/...` is written to.
+    pub target: PathBuf,
+    /// What of it.
+    pub selection: Selection,
+    /// Only say what would be written.
+    pub dry_run: bool,
+}
+
+/// What was restored. Bytes are bytes, times milliseconds.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RestoreReport {
+    /// The backup's id.
+    pub id: String,
+    /// Its label.
+    pub label: String,
+    /// Whether nothing was written.
+    pub dry_run: bool,
+    /// Hosts.
+    pub hosts: u64,
+    /// Regular files.
+    pub files: u64,
+    /// Folders and links.
+    pub others: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+    /// Bytes that an interrupted run had written already and that were found right.
+    pub kept_bytes: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// Whether owners were restored too, which needs root.
+    pub owners: bool,
+    /// Whether a session kept prune away meanwhile; not so without the right to write.
+    pub protected: bool,
+}
+
+/// Restores a backup, or a part of it.
+///
+/// # Errors
+/// `Usage` if nothing matches or the target holds something else; `ChunkLost`, `Damage`; a full or read-only target. What
+/// was written stays, and the same call goes on from there.
+pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job) -> Result<RestoreReport> {
+    let started_ms = repository.environment().now_ms();
+    let protection = if request.dry_run { Protection::none() } else { Protection::begin(repository, "restore") };
+    let backup = find_backup(repository, &request.backup)?;
+    let reader = ChunkReader::open(repository)?;
+    job.progress.phase("planning", 0);
+    let plans = plan(&reader, &backup, &request.selection)?;
+    job.progress.finish();
+    let options = TargetOptions::default();
+    let mut report = RestoreReport {
+        id: backup.id.to_string(),
+        label: backup.manifest.label.clone(),
+        dry_run: request.dry_run,
+        owners: options.owners,
+        protected: protection.is_on(),
+        ..RestoreReport::default()
+    };
+    for host in &plans {
+        report.hosts += 1;
+        for node in &host.nodes {
+            match node.kind {
+                Kind::File => {
+                    report.files += 1;
+                    report.bytes += node.size;
+                }
+                _ => report.others += 1,
+            }
+        }
+    }
+    if request.dry_run {
+        return Ok(report);
+    }
+    let mark = Mark::set(&request.target, &backup, &request.selection)?;
+    let options = TargetOptions { resume: mark.resumed, ..options };
+    job.progress.phase("restoring", report.bytes);
+    let kept = write_hosts(&reader, &request.target, plans, options, job)?;
+    job.progress.finish();
+    mark.clear()?;
+    report.kept_bytes = kept;
+    report.duration_ms = repository.environment().now_ms().saturating_sub(started_ms);
+    Ok(report)
+}
+
+/// One host to be written.
+struct HostPlan {
+    name: String,
+    root: Option<Attributes>,
+    nodes: Vec<TargetNode>,
+    files: Vec<(Vec<u8>, FileContent)>,
+}
+
+fn plan(reader: &ChunkReader, backup: &Backup, selection: &Selection) -> Result<Vec<HostPlan>> {
+    let mut plans: Vec<HostPlan> = Vec::new();
+    walk_rows(reader, &mut ReadContext::new()?, &backup.manifest, selection, |place, row| {
+        if plans.last().is_none_or(|plan| plan.name != place.host.name) {
+            plans.push(HostPlan { name: place.host.name.clone(), root: None, nodes: Vec::new(), files: Vec::new() });
+        }
+        if let Some(plan) = plans.last_mut() {
+            plan.add(row);
+        }
+        Ok(())
+    })?;
+    plans.retain(|plan| !plan.nodes.is_empty() || (plan.root.is_some() && selection.is_all()));
+    if plans.is_empty() && !(selection.is_all() && backup.manifest.hosts.is_empty()) {
+        return Err(selection.nothing(backup));
+    }
+    Ok(plans)
+}
+
+impl HostPlan {
+    fn add(&mut self, row: FileRow) {
+        let mtime = Timestamp { seconds: row.mtime_s, nanoseconds: row.mtime_ns };
+        let attributes = Attributes { mode: row.mode, uid: row.uid, gid: row.gid, mtime };
+        if row.path.is_empty() {
+            self.root = Some(attributes);
+            return;
+        }
+        let (kind, size) = match row.node {
+            Node::File(content) => {
+                let size = content.size;
+                self.files.push((row.path.clone(), content));
+                (Kind::File, size)
+            }
+            Node::Folder => (Kind::Directory, 0),
+            Node::Link(target) => (Kind::Symlink { target }, 0),
+        };
+        self.nodes.push(TargetNode { path: row.path, kind, attributes, size });
+    }
+}
+
+/// A stretch of one file.
+struct Stretch {
+    file: Arc<TargetFile>,
+    offset: u64,
+    operations: Vec<Operation>,
+    /// Whether something may stand there from an earlier run.
+    existed: bool,
+}
+
+fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, options: TargetOptions, job: &Job) -> Result<u64> {
+    let kept = AtomicU64::new(0);
+    for plan in plans {
+        let HostPlan { name, root, nodes, files } = plan;
+        let host = Target::prepare(target, &name, root, nodes, options)?;
+        let (send, receive) = bounded(QUEUE);
+        let fault = FirstFault::default();
+        std::thread::scope(|scope| {
+            for _ in 0..job.threads.max(1) {
+                scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
+            }
+            fault.note(hand_out(reader, &host, &files, &send, options.resume, &fault, job));
+            drop(send);
+        });
+        fault.into_result()?;
+        host.finish()?;
+    }
+    Ok(kept.into_inner())
+}
+
+fn hand_out(
+    reader: &ChunkReader,
+    host: &Target,
+    files: &[(Vec<u8>, FileContent)],
+    send: &Sender<Stretch>,
+    resume: bool,
+    fault: &FirstFault,
+    job: &Job,
+) -> Result<()> {
+    let context = &mut ReadContext::new()?;
+    for (path, content) in files {
+        job.cancel.check()?;
+        if fault.is_set() {
+            return Ok(());
+        }
+        let existed = resume && host.existing_size(path)?.is_some();
+        let file = Arc::new(host.create_file(path)?);
+        let mut offset = 0;
+        for piece in &content.recipe {
+            let operations = read_recipe_piece(reader, context, piece)?.operations;
+            for operations in operations.chunks(WINDOW_CHUNKS) {
+                let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
+                offset += operations.iter().map(Operation::len).sum::<u64>();
+                if offset > content.size {
+                    break;
+                }
+                if send.send(stretch).is_err() {
+                    return Err(OpsError::Cancelled);
+                }
+            }
+        }
+        if offset != content.size {
+            let name = file.path().display().to_string();
+            return Err(OpsError::Damage(format!("the recipe of {name} makes {offset} bytes, the file had {}", content.size)));
+        }
+    }
+    Ok(())
+}
+
+fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
+    let mut context = ReadContext::new();
+    for stretch in receive {
+        // After a fault the queue is emptied, so that the planner is not left waiting.
+        if fault.is_set() {
+            continue;
+        }
+        fault.note(match &mut context {
+            Ok(context) => job.cancel.check().and_then(|()| write_stretch(reader, context, &stretch, kept, job)),
+            Err(error) => Err(OpsError::Damage(error.to_string())),
+        });
+    }
+}
+
+fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stretch, kept: &AtomicU64, job: &Job) -> Result<()> {
+    let mut wanted: Vec<(ChunkId, u64)> = Vec::new();
+    let mut offset = stretch.offset;
+    for operation in &stretch.operations {
+        match operation {
+            Operation::Chunk { id, len } => {
+                if stretch.existed && is_there(reader, &stretch.file, offset, *len, id)? {
+                    kept.fetch_add(u64::from(*len), Ordering::Relaxed);
+                    job.progress.advance(u64::from(*len));
+                } else {
+                    wanted.push((*id, offset));
+                }
+            }
+            Operation::Hole { len } => {
+                stretch.file.hole(offset, *len)?;
+                job.progress.advance(*len);
+            }
+            Operation::Literal(bytes) => {
+                stretch.file.write_at(offset, bytes)?;
+                job.progress.advance(bytes.len() as u64);
+            }
+        }
+        offset += operation.len();
+    }
+    let ids: Vec<ChunkId> = wanted.iter().map(|(id, _)| *id).collect();
+    reader.read_each::<OpsError, _>(context, &ids, |position, _, bytes| {
+        if let Some((_, offset)) = wanted.get(position) {
+            stretch.file.write_at(*offset, &bytes)?;
+        }
+        job.progress.advance(bytes.len() as u64);
+        Ok(())
+    })
+}
+
+fn is_there(reader: &ChunkReader, file: &TargetFile, offset: u64, len: u32, id: &ChunkId) -> Result<bool> {
+    let mut bytes = vec![0; len as usize];
+    file.read_at(offset, &mut bytes)?;
+    Ok(reader.repository().sealing().chunk_id(ChunkKind::Bytes, &bytes) == *id)
+}
+
+/// The mark of a restore at work.
+struct Mark {
+    path: PathBuf,
+    resumed: bool,
+}
+
+impl Mark {
+    /// Marks the target, or recognises the mark of the same restore.
+    fn set(target: &Path, backup: &Backup, selection: &Selection) -> Result<Self> {
+        let local = |action: &'static str, path: &Path| {
+            let path = path.display().to_string();
+            move |source| OpsError::Local { action, path, source }
+        };
+        std::fs::create_dir_all(target).map_err(local("create", target))?;
+        let path = target.join(MARK);
+        let text = mark_text(&backup.id, selection);
+        let entries: Vec<_> = std::fs::read_dir(target).and_then(Iterator::collect::<std::io::Result<_>>).map_err(local("list", target))?;
+        if entries.iter().all(|entry: &std::fs::DirEntry| entry.path() == path) {
+            // Nothing but perhaps a mark that a crash cut short.
+            std::fs::write(&path, text).map_err(local("write", &path))?;
+            return Ok(Self { path, resumed: false });
+        }
+        match std::fs::read_to_string(&path) {
+            Ok(found) if found == text => Ok(Self { path, resumed: true }),
+            Ok(_) => {
+                Err(OpsError::usage(format!("{} holds another restore that was not finished: choose an empty folder", target.display())))
+            }
+            Err(_) => Err(OpsError::usage(format!("{} is not empty: restore into an empty or new folder", target.display()))),
+        }
+    }
+
+    fn clear(self) -> Result<()> {
+        let shown = self.path.display().to_string();
+        std::fs::remove_file(&self.path).map_err(|source| OpsError::Local { action: "remove", path: shown, source })
+    }
+}
+
+fn mark_text(backup: &ObjectId, selection: &Selection) -> String {
+    format!(
+        "esker restore of {backup}\n{}\nThis file goes when the restore is complete; the same command goes on with it.\n",
+        selection.text()
+    )
+}

@@ -1,1 +1,195 @@
-//! stats
+//! `stats`: what backups take, and what deleting one would free.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use esker_format::{ChunkId, ObjectId};
+use esker_repo::Repository;
+use esker_repo::listing::Listing;
+use esker_repo::manifests::{Backup, walk_chunks};
+use esker_repo::reader::ChunkReader;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::job::Job;
+use crate::select::find_among;
+
+/// Sizes of a repository. All in bytes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Stats {
+    /// Backups.
+    pub backups: u64,
+    /// Sum of the backups' files.
+    pub logical_bytes: u64,
+    /// Bytes of data packs in the store.
+    pub data_pack_bytes: u64,
+    /// Bytes of metadata packs and index segments in the store.
+    pub meta_bytes: u64,
+    /// Packs in the store.
+    pub packs: u64,
+    /// Chunks that backups need.
+    pub chunks: u64,
+    /// Their bytes as stored.
+    pub needed_bytes: u64,
+    /// Bytes in packs that no backup needs; prune will free them.
+    pub unneeded_bytes: u64,
+    /// Each backup.
+    pub per_backup: Vec<UsageLine>,
+    /// Each host, over all backups looked at.
+    pub per_host: Vec<UsageLine>,
+}
+
+/// What one backup or host takes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct UsageLine {
+    /// The backup's label or the host's name.
+    pub name: String,
+    /// The backup's id.
+    pub id: Option<String>,
+    /// Bytes of its files.
+    pub logical_bytes: u64,
+    /// Stored bytes of all chunks it needs.
+    pub stored_bytes: u64,
+    /// Of those, what nobody else needs: what deleting it would free.
+    pub unique_bytes: u64,
+    /// Of those, what others need too.
+    pub shared_bytes: u64,
+}
+
+/// Who needs a chunk, as far as it matters: nobody else, or somebody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Needed {
+    backup: Owner,
+    host: Owner,
+    stored: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    One(u32),
+    Several,
+}
+
+/// Adds up a repository, or one backup of it (whose unique bytes are still told against all others).
+///
+/// # Errors
+/// `Usage` if the backup is not found; `ChunkLost`, `Store`.
+pub fn stats(repository: &Arc<Repository>, only: Option<&str>, job: &Job) -> Result<Stats> {
+    let backups = repository.backups()?;
+    let shown = only.map(|name| find_among(&backups, name)).transpose()?;
+    let reader = ChunkReader::open(repository)?;
+    let mut sums = Sums::default();
+    job.progress.phase("adding up", 0);
+    for (number, backup) in backups.found.iter().enumerate() {
+        job.cancel.check()?;
+        sums.add(&reader, backup, u32::try_from(number).unwrap_or(u32::MAX))?;
+    }
+    job.progress.finish();
+    let listing = Listing::read(repository.store())?;
+    let mut stats = Stats { backups: backups.found.len() as u64, ..Stats::default() };
+    for (pack, size) in &listing.packs {
+        stats.packs += 1;
+        match pack.kind {
+            esker_format::layout::PackKind::Data => stats.data_pack_bytes += size,
+            esker_format::layout::PackKind::Meta => stats.meta_bytes += size,
+        }
+    }
+    stats.meta_bytes += listing.segments.values().sum::<u64>();
+    sums.finish(&mut stats, &backups.found, shown.map(|backup| backup.id));
+    Ok(stats)
+}
+
+#[derive(Default)]
+struct Sums {
+    chunks: HashMap<ChunkId, Needed>,
+    stored_by_backup: BTreeMap<u32, u64>,
+    stored_by_host: BTreeMap<u32, u64>,
+    logical_by_host: BTreeMap<u32, u64>,
+    hosts: Vec<String>,
+}
+
+impl Sums {
+    fn add(&mut self, reader: &ChunkReader, backup: &Backup, number: u32) -> Result<()> {
+        let index = reader.index();
+        let mut of_backup = std::collections::HashSet::new();
+        for host in &backup.manifest.hosts {
+            let host_number = self.host(&host.name);
+            *self.logical_by_host.entry(host_number).or_default() += host.bytes;
+            let one_host = esker_format::manifest::Manifest { hosts: vec![host.clone()], ..backup.manifest.clone() };
+            let mut of_host = std::collections::HashSet::new();
+            walk_chunks(reader, &one_host, |chunk| {
+                if !of_host.insert(chunk) {
+                    return Ok(());
+                }
+                let stored = match self.chunks.get_mut(&chunk) {
+                    Some(needed) => {
+                        needed.backup = needed.backup.and(number);
+                        needed.host = needed.host.and(host_number);
+                        needed.stored
+                    }
+                    None => {
+                        let stored = index.locate(&chunk)?.first().map_or(0, |place| place.frame.entry.stored_len);
+                        let (backup, host) = (Owner::One(number), Owner::One(host_number));
+                        self.chunks.insert(chunk, Needed { backup, host, stored });
+                        stored
+                    }
+                };
+                *self.stored_by_host.entry(host_number).or_default() += u64::from(stored);
+                if of_backup.insert(chunk) {
+                    *self.stored_by_backup.entry(number).or_default() += u64::from(stored);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn host(&mut self, name: &str) -> u32 {
+        let position = self.hosts.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.hosts.push(name.to_owned());
+            self.hosts.len() - 1
+        });
+        u32::try_from(position).unwrap_or(u32::MAX)
+    }
+
+    fn finish(self, stats: &mut Stats, backups: &[Backup], only: Option<ObjectId>) {
+        let mut unique_by_backup: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut unique_by_host: BTreeMap<u32, u64> = BTreeMap::new();
+        for needed in self.chunks.values() {
+            stats.chunks += 1;
+            stats.needed_bytes += u64::from(needed.stored);
+            if let Owner::One(number) = needed.backup {
+                *unique_by_backup.entry(number).or_default() += u64::from(needed.stored);
+            }
+            if let Owner::One(number) = needed.host {
+                *unique_by_host.entry(number).or_default() += u64::from(needed.stored);
+            }
+        }
+        stats.unneeded_bytes = stats.data_pack_bytes.saturating_add(stats.meta_bytes).saturating_sub(stats.needed_bytes);
+        for (number, backup) in (0u32..).zip(backups) {
+            stats.logical_bytes += backup.manifest.totals.bytes;
+            if only.is_none_or(|id| id == backup.id) {
+                let stored = self.stored_by_backup.get(&number).copied().unwrap_or_default();
+                let unique = unique_by_backup.get(&number).copied().unwrap_or_default();
+                let id = Some(backup.id.to_string());
+                stats.per_backup.push(usage(backup.manifest.label.clone(), id, backup.manifest.totals.bytes, stored, unique));
+            }
+        }
+        for (number, name) in (0u32..).zip(self.hosts) {
+            let of = |map: &BTreeMap<u32, u64>| map.get(&number).copied().unwrap_or_default();
+            let stored = of(&self.stored_by_host);
+            stats.per_host.push(usage(name, None, of(&self.logical_by_host), stored, of(&unique_by_host)));
+        }
+    }
+}
+
+impl Owner {
+    fn and(self, other: u32) -> Self {
+        if self == Self::One(other) { self } else { Self::Several }
+    }
+}
+
+fn usage(name: String, id: Option<String>, logical_bytes: u64, stored_bytes: u64, unique_bytes: u64) -> UsageLine {
+    let shared_bytes = stored_bytes.saturating_sub(unique_bytes);
+    UsageLine { name, id, logical_bytes, stored_bytes, unique_bytes, shared_bytes }
+}

@@ -199,7 +199,10 @@ impl Build<'_> {
             _ => {
                 // What was linked before a failure must not be taken for a database.
                 if let Ok(entries) = std::fs::read_dir(target) {
-                    entries.flatten().filter(|entry| entry.file_name() != USE_FILE).for_each(|entry| drop(std::fs::remove_file(entry.path())));
+                    entries
+                        .flatten()
+                        .filter(|entry| entry.file_name() != USE_FILE)
+                        .for_each(|entry| drop(std::fs::remove_file(entry.path())));
                 }
                 false
             }
@@ -480,12 +483,16 @@ fn remove_folder(folder: &Path) {
 /// Removes private folders whose process is gone.
 fn sweep_abandoned(root: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(root) else { return };
-    entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).for_each(|entry| remove_unused(&entry.path()));
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .for_each(|entry| remove_unused(&entry.path()));
 }
 
 fn drop_old_generations(root: &Path, current: &Path) {
     let modified = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
-    let mut others: Vec<_> = generations(root).into_iter().filter(|folder| folder != current).map(|folder| (modified(&folder), folder)).collect();
+    let mut others: Vec<_> =
+        generations(root).into_iter().filter(|folder| folder != current).map(|folder| (modified(&folder), folder)).collect();
     others.sort_by(|a, b| b.cmp(a));
     others.iter().skip(GENERATIONS_KEPT - 1).for_each(|(_, folder)| remove_unused(folder));
 }

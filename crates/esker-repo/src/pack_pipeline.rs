@@ -9,11 +9,11 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use esker_format::ChunkId;
+use esker_format::SessionId;
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::{PackKind, PackName};
 use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder};
 use esker_format::seal::ChunkKind;
-use esker_format::SessionId;
 
 use crate::environment::random;
 use crate::error::{RepoError, Result};

@@ -153,7 +153,8 @@ impl ChunkReader {
             }
             let index = self.index();
             for place in index.locate(chunk)? {
-                let read = self.fetch(&index, &[Some(place)]).and_then(|(start, bytes)| self.open_in(&index, &place, start, &bytes, context));
+                let read =
+                    self.fetch(&index, &[Some(place)]).and_then(|(start, bytes)| self.open_in(&index, &place, start, &bytes, context));
                 match read {
                     Ok(plain) => return Ok(plain),
                     Err(error @ RepoError::Store { .. }) => return Err(error),

@@ -228,7 +228,11 @@ pub fn read_config(store: &Store) -> Result<(Config, Vec<u8>, Vec<String>)> {
     match (read(CONFIG_COPY), &first) {
         (Ok((config, bytes)), _) => Ok((config, bytes, vec![format!("{first}; its copy {CONFIG_COPY} was used")])),
         (Err(RepoError::Missing { .. }), RepoError::Missing { .. }) => {
-            let why = match store.list("")?.first() {
+            let found = store.list("")?;
+            if found.iter().any(|object| object.path.starts_with("packs/") || object.path.starts_with("manifests/")) {
+                return Err(first);
+            }
+            let why = match found.first() {
                 None => "it is empty".to_owned(),
                 Some(found) => format!("it has no config, but holds {}", found.path),
             };

@@ -1,9 +1,9 @@
 //! Tables as streams of rows: written piece by piece, read piece by piece.
 
+use esker_format::ChunkId;
 use esker_format::recipe::RecipePiece;
 use esker_format::seal::ChunkKind;
 use esker_format::table::{PieceBuilder, Row, TableRef, decode_piece};
-use esker_format::ChunkId;
 
 use crate::error::{RepoError, Result};
 use crate::reader::{ChunkReader, ReadContext};

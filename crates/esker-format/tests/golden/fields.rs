@@ -19,8 +19,8 @@ pub trait Fields {
     fn list_in(&self, block: Block) -> Block;
 }
 
-fn text(block: Block, field: String, value: &String) -> Block {
-    block.text(field, value)
+fn text<T: AsRef<str>>(block: Block, field: String, value: &T) -> Block {
+    block.text(field, value.as_ref())
 }
 
 fn option_text(block: Block, field: &str, value: Option<&String>) -> Block {
@@ -28,7 +28,9 @@ fn option_text(block: Block, field: &str, value: Option<&String>) -> Block {
 }
 
 fn table(block: Block, field: &str, table: &TableRef) -> Block {
-    block.number(format!("{field}.rows"), table.rows).list(format!("{field}.pieces"), &table.pieces, |block, field, id| block.hex(field, id.0))
+    block
+        .number(format!("{field}.rows"), table.rows)
+        .list(format!("{field}.pieces"), &table.pieces, |block, field, id| block.hex(field, id.0))
 }
 
 impl Fields for Config {
@@ -79,6 +81,7 @@ fn file_content(block: Block, field: &str, content: &FileContent) -> Block {
                 .number(format!("{field}.tail_offset"), identity.tail_offset)
                 .hex(format!("{field}.tail_hash"), identity.tail_hash)
         })
+        .number(format!("{field}.chunks"), content.chunks)
         .list(format!("{field}.recipe"), &content.recipe, |block, field, id| block.hex(field, id.0))
 }
 

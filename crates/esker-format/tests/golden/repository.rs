@@ -69,13 +69,12 @@ impl Repository {
 
     fn back_up(&mut self) {
         let hosts = vec![self.database_host(), self.bare_host()];
-        let totals = Totals { files: 5, bytes: hosts.iter().map(|host| host.bytes).sum(), ..Totals::default() };
+        let totals = Totals { files: 5, chunks: 3, bytes: hosts.iter().map(|host| host.bytes).sum(), ..Totals::default() };
         let seen = self.table(&[SeenManifest(ObjectId([0xcc; 32]))]);
-        // Two packs that a segment names, and one that none does.
-        let named = vec![self.finish(PackKind::Data), self.finish(PackKind::Meta)];
-        let unnamed_at = named.len() - 1;
+        // A segment names the data pack; the metadata pack is found by its own table.
+        let named = [self.finish(PackKind::Data), self.finish(PackKind::Meta)];
         let packs: Vec<ObjectId> = named.iter().map(|pack| pack.name.id).collect();
-        let segment = IndexSegment { replaces: Vec::new(), packs: named[..unnamed_at].to_vec() };
+        let segment = IndexSegment { replaces: Vec::new(), packs: named[..1].to_vec() };
         let segment = self.named(ObjectKind::IndexSegment, &segment);
         let manifest = Manifest {
             label: "golden".into(),
@@ -114,7 +113,9 @@ impl Repository {
         ];
         for row in &tree {
             match &row.node {
-                Node::Folder => self.restored.push((format!("folder.{}", shown("db-1", &row.path)), (row.mode as u16).to_be_bytes().to_vec())),
+                Node::Folder => {
+                    self.restored.push((format!("folder.{}", shown("db-1", &row.path)), (row.mode as u16).to_be_bytes().to_vec()))
+                }
                 Node::Link(target) => self.restored.push((format!("link.{}", shown("db-1", &row.path)), target.clone())),
                 Node::File(_) => {}
             }
@@ -172,8 +173,9 @@ impl Repository {
             let pieces = [head, tail].into_iter().filter(|piece| !piece.is_empty());
             pieces.map(|piece| self.table_chunk(&RecipePiece { operations: piece.to_vec() }.encode())).collect()
         };
+        let chunks = operations.iter().filter(|operation| matches!(operation, Operation::Chunk { .. })).count() as u64;
         let hash = *blake3::hash(&content).as_bytes();
-        let node = Node::File(FileContent { size: content.len() as u64, hash, role, inode: 1, identity: None, recipe });
+        let node = Node::File(FileContent { size: content.len() as u64, hash, role, inode: 1, identity: None, chunks, recipe });
         self.restored.push((format!("file.{}", shown(below, name)), content));
         FileRow { path: name.to_vec(), mode, uid: 0, gid: 0, mtime_s: 1_000_000_000, mtime_ns: 5, node }
     }

@@ -56,10 +56,8 @@ pub fn index_segment() -> IndexSegment {
         name: PackName { kind, session: SESSION, id: object(id) },
         table: FrameTable { salt: [id ^ 0xff; 32], frames },
     };
-    let data = vec![
-        entry(ChunkKind::Bytes, Codec::Zstd, 1, 300, 1 << 20),
-        entry(ChunkKind::Bytes, Codec::Raw, 2, (16 << 20) + 16, 16 << 20),
-    ];
+    let data =
+        vec![entry(ChunkKind::Bytes, Codec::Zstd, 1, 300, 1 << 20), entry(ChunkKind::Bytes, Codec::Raw, 2, (16 << 20) + 16, 16 << 20)];
     IndexSegment {
         replaces: vec![object(0x31)],
         packs: vec![
@@ -71,10 +69,18 @@ pub fn index_segment() -> IndexSegment {
 }
 
 pub fn file_rows() -> Vec<FileRow> {
-    let row = |path: &[u8], mode, mtime_s, node| FileRow { path: path.into(), mode, uid: 1000, gid: 4_294_967_295, mtime_s, mtime_ns: 999_999_999, node };
+    let row = |path: &[u8], mode, mtime_s, node| FileRow {
+        path: path.into(),
+        mode,
+        uid: 1000,
+        gid: 4_294_967_295,
+        mtime_s,
+        mtime_ns: 999_999_999,
+        node,
+    };
     let file = |size, role, identity, recipe: &[u8]| {
         let recipe = recipe.iter().map(|number| ChunkId([*number; 32])).collect();
-        Node::File(FileContent { size, hash: [0x41; 32], role, inode: 77, identity, recipe })
+        Node::File(FileContent { size, hash: [0x41; 32], role, inode: 77, identity, chunks: 300, recipe })
     };
     let identity = TableIdentity { unique_id: [0x42; 24], tail_offset: 9_000, tail_hash: [0x43; 32] };
     vec![
@@ -192,10 +198,7 @@ pub fn beat() -> SessionBeat {
 }
 
 pub fn ends() -> [SessionEnd; 2] {
-    [
-        SessionEnd { at_ms: NOW_MS, beats: 2, manifest: Some(object(0x91)) },
-        SessionEnd { at_ms: 0, beats: 0, manifest: None },
-    ]
+    [SessionEnd { at_ms: NOW_MS, beats: 2, manifest: Some(object(0x91)) }, SessionEnd { at_ms: 0, beats: 0, manifest: None }]
 }
 
 pub fn fence() -> Fence {
@@ -227,11 +230,5 @@ pub fn verification() -> Verification {
 }
 
 pub fn note() -> Note {
-    Note {
-        manifest: object(0xc1),
-        at_ms: NOW_MS,
-        hold: true,
-        tags: vec!["audit".into()],
-        supersedes: vec![object(0xc2)],
-    }
+    Note { manifest: object(0xc1), at_ms: NOW_MS, hold: true, tags: vec!["audit".into()], supersedes: vec![object(0xc2)] }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
+use esker_cluster::Entry;
 use esker_format::ChunkId;
 use esker_format::engine::EngineRecord;
-use esker_cluster::Entry;
 use esker_format::file_table::{FileContent, FileRow, Node, TableIdentity};
 use esker_format::table::TableRef;
+use esker_repo::RepoError;
 use esker_repo::manifests::{Backups, read_engine};
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::tables::read_table;
-use esker_repo::RepoError;
 
 use super::newest_first;
 use crate::error::Result;

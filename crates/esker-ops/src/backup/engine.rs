@@ -1,7 +1,9 @@
 //! Taking one engine: its files, what it is, and where Raft stood in it.
 
 use esker_cluster::path::{escaped, join, split};
-use esker_cluster::{Engine, EngineFacts, Error, Freeze, OptionsFile, PartitionScheme, check_cut, last_wal_position, manifest_facts, positions};
+use esker_cluster::{
+    Engine, EngineFacts, Error, Freeze, OptionsFile, PartitionScheme, check_cut, last_wal_position, manifest_facts, positions,
+};
 use esker_format::ChunkId;
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::seal::ChunkKind;
@@ -97,7 +99,8 @@ impl Run<'_> {
                 check_cut(&replica, cut, wal_last_id).map_err(|violation| Error::Cut { path: folder.clone(), violation })?;
             }
             self.report.position(&format!("{space}/{}", replica.partition), replica.commit_id);
-            let row = ReplicaRow { partition: replica.partition, commit_id: replica.commit_id, commit_term: replica.term, cut, wal_last_id };
+            let row =
+                ReplicaRow { partition: replica.partition, commit_id: replica.commit_id, commit_term: replica.term, cut, wal_last_id };
             table.push(writer, row)?;
         }
         Ok(table.finish(writer)?)

@@ -117,10 +117,10 @@ impl<'t, 'r> FileTaker<'t, 'r> {
                 Err(error) => return Err(error.into()),
             };
             for operation in operations {
-                if let Operation::Chunk { id, .. } = operation {
-                    if self.writer.exists(&id)?.is_none() {
-                        return Ok(false);
-                    }
+                if let Operation::Chunk { id, .. } = operation
+                    && self.writer.exists(&id)?.is_none()
+                {
+                    return Ok(false);
                 }
             }
         }
@@ -263,4 +263,3 @@ impl ReadAt for Source<'_, '_> {
         self.0.size()
     }
 }
-

@@ -104,7 +104,9 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
 fn uncertain(error: esker_repo::RepoError, session: SessionId) -> OpsError {
     match error {
         esker_repo::RepoError::Fenced(_) => error.into(),
-        other => OpsError::Usage(format!("{other}; whether the backup was committed is not known: see esker list (session {})", session.short())),
+        other => {
+            OpsError::Usage(format!("{other}; whether the backup was committed is not known: see esker list (session {})", session.short()))
+        }
     }
 }
 
@@ -248,10 +250,7 @@ fn freeze(hosts: &[SurveyedHost]) -> Result<Vec<Vec<Freeze<'_>>>> {
     };
     // Refuse every live engine before the first is read.
     hosts.iter().try_for_each(begin)?;
-    hosts
-        .iter()
-        .map(|host| host.survey.engines.iter().map(|engine| Ok(Freeze::begin(&host.root, engine)?)).collect())
-        .collect()
+    hosts.iter().map(|host| host.survey.engines.iter().map(|engine| Ok(Freeze::begin(&host.root, engine)?)).collect()).collect()
 }
 
 /// The label asked for, if no backup has it; otherwise one from the clock that no backup has.

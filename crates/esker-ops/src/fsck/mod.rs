@@ -1,1 +1,268 @@
-//! fsck
+//! `fsck`: proves that what is stored can be restored, level by level, and says what a damage touches.
+//!
+//! Existence, structure and data look at objects; files rebuilds every distinct file once and so reads every chunk that is
+//! needed, data then reads only the frames that nobody needs; engine restores to a scratch folder and opens.
+
+mod affected;
+mod control;
+mod engines;
+mod finding;
+mod packs;
+mod sessions;
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use esker_format::layout::{ObjectKind, PackName};
+use esker_format::verification::{BackupVerdict, Level, Verification};
+use esker_format::{ChunkId, ObjectId};
+use esker_repo::index::SharedIndex;
+use esker_repo::listing::Listing;
+use esker_repo::manifests::{Backup, Backups};
+use esker_repo::reader::ChunkReader;
+use esker_repo::session::WRITTEN_BY;
+use esker_repo::{RepoError, Repository};
+use serde::Serialize;
+
+use crate::error::{OpsError, Result};
+use crate::job::{Job, Protection};
+use crate::select::find_among;
+
+pub use finding::{Finding, Severity};
+
+/// What to check.
+#[derive(Debug, Clone)]
+pub struct FsckRequest {
+    /// One backup by name; all of the repository if `None`.
+    pub backup: Option<String>,
+    /// How deep.
+    pub level: Level,
+    /// Read only so many percent of the packs, those verified longest ago first; 100 reads all.
+    pub sample_percent: u32,
+    /// Stop reading packs after so long, those verified longest ago first.
+    pub time_limit: Option<Duration>,
+    /// Where scratch restores of level engine go; a temporary folder if `None`.
+    pub scratch: Option<PathBuf>,
+    /// Remember the outcome in the repository; off for read-only credentials.
+    pub remember: bool,
+}
+
+/// The outcome. Bytes are bytes, times milliseconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct FsckReport {
+    /// The level that was asked for.
+    pub level: &'static str,
+    /// Whether everything at that level was looked at; not so after `--sample` or `--max-minutes`.
+    pub complete: bool,
+    /// Backups looked at.
+    pub backups: u64,
+    /// Backups that damage touches, by label.
+    pub damaged_backups: Vec<String>,
+    /// Packs in the store.
+    pub packs: u64,
+    /// Packs of which every frame was read.
+    pub packs_read: u64,
+    /// Distinct files rebuilt.
+    pub files: u64,
+    /// Plain bytes that were read and checked.
+    pub bytes: u64,
+    /// Engines that were opened.
+    pub engines: u64,
+    /// Whether a session kept prune away meanwhile; not so without the right to write.
+    pub protected: bool,
+    /// What is wrong or odd.
+    pub findings: Vec<Finding>,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+impl FsckReport {
+    /// Whether anything is damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Damage)
+    }
+}
+
+/// Checks a repository, or one backup of it.
+///
+/// # Errors
+/// `Usage` if the backup is not found; `Store` if the store cannot be reached. Damage is no error but a finding.
+pub fn fsck(repository: &Arc<Repository>, request: &FsckRequest, job: &Job) -> Result<FsckReport> {
+    let started = Instant::now();
+    let protection = if request.remember { Protection::begin(repository, "fsck") } else { Protection::none() };
+    let listing = Listing::read(repository.store())?;
+    let mut check = Check::new(repository, request, job, listing)?;
+    check.protected = protection.is_on();
+    job.progress.phase("objects", 0);
+    check.control_objects()?;
+    check.sessions()?;
+    check.manifests_named_elsewhere()?;
+    check.packs_named_elsewhere()?;
+    job.progress.finish();
+    if request.level >= Level::Structure {
+        job.progress.phase("structure", 0);
+        check.frame_tables()?;
+        check.tables()?;
+        job.progress.finish();
+    }
+    if request.level >= Level::Files && request.sample_percent >= 100 && request.time_limit.is_none() {
+        check.files()?;
+    }
+    if request.level >= Level::Data {
+        check.data(started)?;
+    }
+    if request.level >= Level::Engine {
+        check.engines()?;
+    }
+    check.trace_damage()?;
+    check.finish(started)
+}
+
+/// One run.
+struct Check<'a> {
+    repository: &'a Arc<Repository>,
+    request: &'a FsckRequest,
+    job: &'a Job,
+    listing: Listing,
+    backups: Backups,
+    /// The backups that were asked for.
+    chosen: Vec<Backup>,
+    reader: ChunkReader,
+    index: SharedIndex,
+    forgotten: BTreeMap<ObjectId, String>,
+    /// Segments that a later one stands for.
+    replaced: BTreeSet<ObjectId>,
+    findings: Vec<Finding>,
+    /// Chunks found lost or wrong.
+    bad_chunks: BTreeMap<ChunkId, String>,
+    /// Frames that were read and found whole, a bit each, by pack.
+    read: Mutex<BTreeMap<PackName, Vec<u64>>>,
+    packs_whole: Vec<ObjectId>,
+    touched: BTreeMap<ObjectId, u64>,
+    complete: bool,
+    files: u64,
+    bytes: u64,
+    engines: u64,
+    protected: bool,
+}
+
+impl<'a> Check<'a> {
+    fn new(repository: &'a Arc<Repository>, request: &'a FsckRequest, job: &'a Job, listing: Listing) -> Result<Self> {
+        let backups = repository.backups_of(&listing.manifests)?;
+        let chosen = match &request.backup {
+            Some(name) => vec![find_among(&backups, name)?],
+            None => backups.found.clone(),
+        };
+        let synced = repository.sync_index(&listing, &BTreeSet::new())?;
+        let index = Arc::new(synced.index);
+        let mut check = Self {
+            repository,
+            request,
+            job,
+            listing,
+            backups,
+            chosen,
+            reader: ChunkReader::new(repository, Arc::clone(&index)),
+            index,
+            forgotten: BTreeMap::new(),
+            replaced: BTreeSet::new(),
+            findings: Vec::new(),
+            bad_chunks: BTreeMap::new(),
+            read: Mutex::default(),
+            packs_whole: Vec::new(),
+            touched: BTreeMap::new(),
+            complete: true,
+            files: 0,
+            bytes: 0,
+            engines: 0,
+            protected: false,
+        };
+        for error in synced.damaged {
+            check.damage_of(&error);
+        }
+        Ok(check)
+    }
+
+    fn damage(&mut self, object: impl Into<String>, what: impl Into<String>, help: &str) {
+        self.add(Finding::new(Severity::Damage, object.into(), what.into(), help));
+    }
+
+    fn notice(&mut self, object: impl Into<String>, what: impl Into<String>, help: &str) {
+        self.add(Finding::new(Severity::Notice, object.into(), what.into(), help));
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if !self.findings.iter().any(|known| known.object == finding.object && known.what == finding.what) {
+            self.findings.push(finding);
+        }
+    }
+
+    /// A damaged object as the repository layer names it.
+    fn damage_of(&mut self, error: &RepoError) {
+        let object = match error {
+            RepoError::Missing { path } | RepoError::WrongName { path } | RepoError::Object { path, .. } => path.clone(),
+            RepoError::ChunkLost { chunk, .. } => format!("chunk {chunk}"),
+            _ => self.repository.store().location().to_owned(),
+        };
+        let help = finding::help_for(&object);
+        self.damage(object, error.to_string(), help);
+    }
+
+    /// Takes a damage as a finding; what is no damage ends the check, for it would say nothing about what is stored.
+    fn tolerate(&mut self, error: RepoError) -> Result<()> {
+        if error.is_damage() {
+            self.damage_of(&error);
+            return Ok(());
+        }
+        Err(error.into())
+    }
+
+    fn finish(mut self, started: Instant) -> Result<FsckReport> {
+        let verdicts: Vec<BackupVerdict> = self.chosen.iter().map(|backup| self.verdict(backup)).collect();
+        if self.request.remember && !(verdicts.is_empty() && self.packs_whole.is_empty()) {
+            let record = Verification {
+                at_ms: self.repository.environment().now_ms(),
+                written_by: WRITTEN_BY.to_owned(),
+                backups: verdicts,
+                packs: std::mem::take(&mut self.packs_whole),
+            };
+            self.packs_whole.clone_from(&record.packs);
+            if let Err(error) = self.repository.write_object(ObjectKind::Verification, &record) {
+                self.notice("verified", format!("the outcome could not be remembered: {error}"), "");
+            }
+        }
+        self.findings.sort_by_key(|finding| finding.severity);
+        let damaged = self.chosen.iter().filter(|backup| self.touched.contains_key(&backup.id));
+        Ok(FsckReport {
+            level: self.request.level.name(),
+            complete: self.complete,
+            backups: self.chosen.len() as u64,
+            damaged_backups: damaged.map(|backup| backup.manifest.label.clone()).collect(),
+            packs: self.listing.packs.len() as u64,
+            packs_read: self.packs_whole.len() as u64,
+            files: self.files,
+            bytes: self.bytes,
+            engines: self.engines,
+            protected: self.protected,
+            findings: self.findings,
+            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn verdict(&self, backup: &Backup) -> BackupVerdict {
+        let findings = self.touched.get(&backup.id).copied().unwrap_or_default();
+        BackupVerdict { manifest: backup.id, level: self.request.level, complete: self.complete, findings }
+    }
+
+    fn lock_read(&self) -> std::sync::MutexGuard<'_, BTreeMap<PackName, Vec<u64>>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a worker found of one chunk or file, without ending the check.
+fn split_damage(error: OpsError) -> std::result::Result<OpsError, OpsError> {
+    if error.is_damage() { Ok(error) } else { Err(error) }
+}

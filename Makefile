@@ -1,0 +1,63 @@
+# Esker's everyday commands; `make` alone lists them.
+#
+# All cargo commands share one profile and one selection of packages. Another selection (`-p esker-cli`) unifies features
+# differently, and that compiles RocksDB's C++ again: about thirteen minutes on two cores. For the same reason the target
+# folder stands outside the checkout, where clones share it.
+
+CACHE := $(HOME)/.cache/esker
+CARGO_TARGET_DIR ?= $(CACHE)/target
+PREFIX ?= /usr/local
+ARGS ?=
+FUZZ_SECONDS ?= 60
+
+SELECTION := --release --locked --workspace --all-targets
+BIN := $(CARGO_TARGET_DIR)/release
+READER_PYTHON := $(CACHE)/venv/bin/python
+
+export CARGO_TARGET_DIR
+# rustup installs cargo here, and not every shell has it in PATH.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# Tests that read a repository with the independent reader run it with this interpreter.
+export ESKER_READER_PYTHON := $(READER_PYTHON)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup build install demo test lint bench bench-memory fuzz clean-cache
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do printf '  make %-14s %s\n' "$$target" "$$what"; done
+
+setup: ## install what the build needs and is missing (Debian, Ubuntu)
+	@scripts/setup
+
+build: setup ## compile everything, tests included
+	cargo build $(SELECTION)
+
+install: build ## copy esker to PREFIX/bin (/usr/local/bin)
+	install -D -m 755 $(BIN)/esker $(DESTDIR)$(PREFIX)/bin/esker
+
+demo: build ## back up a sample cluster, break things, and restore it
+	$(BIN)/esker-demo $(BIN)/esker
+
+test: setup ## run all tests, those of the independent reader too (lint is separate)
+	@scripts/setup reader
+	cargo test $(SELECTION)
+	cd format-spec/reader && $(READER_PYTHON) -m unittest
+
+lint: setup ## check formatting, and clippy without a warning
+	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy $(SELECTION) -- -D warnings
+
+bench: build ## compare with rustic, restic and borg; ARGS="--entries 200000" for a quick run
+	@scripts/setup bench
+	$(BIN)/esker-bench peers $(ARGS)
+
+bench-memory: build ## peak memory at 100,000 and at 1,000,000 chunks
+	@scripts/setup bench
+	$(BIN)/esker-bench memory $(ARGS)
+
+fuzz: setup ## fuzz every decoder, FUZZ_SECONDS (60) each
+	fuzz/run.sh $(FUZZ_SECONDS)
+
+clean-cache: ## remove compiled code, benchmark folders and the reader's Python environment
+	rm -rf $(CACHE)

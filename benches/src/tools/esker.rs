@@ -1,0 +1,59 @@
+//! Esker's command lines.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::{Place, Tool};
+
+/// Esker.
+pub struct Esker {
+    place: Place,
+    init_options: Vec<String>,
+}
+
+impl Esker {
+    /// With the defaults of `esker init`.
+    pub fn new(place: Place) -> Self {
+        Self { place, init_options: Vec::new() }
+    }
+
+    /// With the limits of a chunk's size: for a repository of many chunks that are quickly made.
+    pub fn with_chunk_sizes(place: Place, min_bytes: u64, avg_bytes: u64, max_bytes: u64) -> Self {
+        let options = [("--chunk-min", min_bytes), ("--chunk-avg", avg_bytes), ("--chunk-max", max_bytes)];
+        Self { place, init_options: options.map(|(name, bytes)| format!("{name}={bytes}")).to_vec() }
+    }
+
+    fn verb(&self, verb: &str) -> Command {
+        let mut command = self.place.command();
+        command.env("ESKER_CACHE_DIR", self.place.cache()).arg(verb);
+        command.arg("--repo").arg(self.place.repo()).arg("--passphrase-file").arg(self.place.passphrase_file());
+        command
+    }
+}
+
+impl Tool for Esker {
+    fn init(&self) -> Command {
+        let mut command = self.verb("init");
+        command.args(&self.init_options);
+        command
+    }
+
+    /// Without re-reading a share of the unchanged files, as no peer does that either.
+    fn backup(&self, source: &Path, label: &str) -> Command {
+        let mut command = self.verb("backup");
+        command.arg("--host").arg(format!("h={}", source.display())).args(["--label", label, "--reread-share", "0"]);
+        command
+    }
+
+    fn restore(&self, _label: &str, target: &Path) -> Command {
+        let mut command = self.verb("restore");
+        command.arg("latest").arg("--target").arg(target);
+        command
+    }
+
+    fn verify(&self) -> Command {
+        let mut command = self.verb("fsck");
+        command.args(["--level", "files"]);
+        command
+    }
+}

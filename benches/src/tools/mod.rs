@@ -1,0 +1,129 @@
+//! The tools under test: how each verb is spelled.
+//!
+//! All run with their defaults but for zstd level 3 and encryption with a passphrase. Each keeps its repository, its cache
+//! and whatever else it writes below one [`Place`].
+
+mod borg;
+mod esker;
+mod find;
+mod restic;
+mod rustic;
+
+use std::fmt::{self, Display};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::ValueEnum;
+
+use crate::fault::Fault;
+use crate::folder;
+
+pub use esker::Esker;
+pub use find::{Program, find_esker, find_programs};
+
+/// What all repositories are encrypted with.
+const PASSPHRASE: &str = "correct horse battery staple";
+
+/// A tool that can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ToolName {
+    /// This project.
+    Esker,
+    /// rustic, restic's format in Rust.
+    Rustic,
+    /// restic.
+    Restic,
+    /// BorgBackup.
+    Borg,
+}
+
+impl ToolName {
+    /// All of them, Esker first.
+    pub const ALL: [Self; 4] = [Self::Esker, Self::Rustic, Self::Restic, Self::Borg];
+
+    /// The name of its program.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Esker => "esker",
+            Self::Rustic => "rustic",
+            Self::Restic => "restic",
+            Self::Borg => "borg",
+        }
+    }
+}
+
+impl Display for ToolName {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.pad(self.program())
+    }
+}
+
+/// A tool with a place to work in: builds the command lines, runs none.
+pub trait Tool {
+    /// Makes the repository.
+    fn init(&self) -> Command;
+    /// Backs up the folder `source` under the name `label`.
+    fn backup(&self, source: &Path, label: &str) -> Command;
+    /// Restores the latest backup, which is called `label`, into the empty folder `target`.
+    fn restore(&self, label: &str, target: &Path) -> Command;
+    /// Reads and verifies everything in the repository.
+    fn verify(&self) -> Command;
+}
+
+/// Where a tool works: its program and its own empty folder.
+#[derive(Debug, Clone)]
+pub struct Place {
+    program: PathBuf,
+    dir: PathBuf,
+}
+
+impl Place {
+    /// An empty folder `dir` with a passphrase file, for `program`.
+    pub fn prepare(program: &Path, dir: &Path) -> Result<Self, Fault> {
+        folder::make_empty(dir)?;
+        let place = Self { program: program.to_path_buf(), dir: dir.to_path_buf() };
+        let passphrase_file = place.passphrase_file();
+        fs::write(&passphrase_file, PASSPHRASE).map_err(Fault::at(&passphrase_file))?;
+        Ok(place)
+    }
+
+    /// The folder of it all.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The repository.
+    pub fn repo(&self) -> PathBuf {
+        self.dir.join("repo")
+    }
+
+    /// Where restored files go.
+    pub fn target(&self) -> PathBuf {
+        self.dir.join("restored")
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.dir.join("cache")
+    }
+
+    fn passphrase_file(&self) -> PathBuf {
+        self.dir.join("passphrase")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("XDG_CACHE_HOME", self.cache());
+        command
+    }
+}
+
+/// The tool `name` at `place`.
+pub fn tool(name: ToolName, place: Place) -> Box<dyn Tool> {
+    match name {
+        ToolName::Esker => Box::new(Esker::new(place)),
+        ToolName::Rustic => Box::new(rustic::Rustic(place)),
+        ToolName::Restic => Box::new(restic::Restic(place)),
+        ToolName::Borg => Box::new(borg::Borg(place)),
+    }
+}

@@ -1,0 +1,354 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Backups of RocksDB-based clusters: content-addressed, deduplicated, proven.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 damage found, 4 done with named warnings, 130 cancelled.
+#[derive(Debug, Parser)]
+#[command(name = "esker", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The repository: a folder
+    #[arg(long, global = true, env = "ESKER_REPO", value_name = "LOCATION")]
+    pub repo: Option<String>,
+    /// File with the passphrase or recovery key (otherwise ESKER_PASSPHRASE, or a prompt)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Folder for the local cache; it may be deleted at any time
+    #[arg(long, global = true, env = "ESKER_CACHE_DIR", value_name = "FOLDER")]
+    pub cache_dir: Option<PathBuf>,
+    /// Threads that compute at once (default: one a core)
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: Option<u32>,
+    /// Print results as JSON (docs/json.md)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a repository
+    Init(Init),
+    /// Back up hosts
+    Backup(Backup),
+    /// List the backups
+    List,
+    /// Show one backup: hosts, engines, partitions
+    Show(Named),
+    /// List the files of a backup
+    Ls(Ls),
+    /// Write one file of a backup to standard output
+    Dump(Dump),
+    /// Restore a backup, or a part of it
+    Restore(Restore),
+    /// Prove that what is stored can be restored
+    Fsck(Fsck),
+    /// Forget backups by policy or by name; hold, release and tag them
+    Forget(Forget),
+    /// Show what backups take, and what forgetting one would free
+    Stats(Stats),
+    /// Show in what two backups differ
+    Diff(Diff),
+    /// Passphrases and recovery keys
+    #[command(subcommand)]
+    Key(Key),
+    /// Show the version
+    Version,
+    /// Print shell completions
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Make a repository that anyone who can read the store can read
+    #[arg(long)]
+    pub no_encryption: bool,
+    /// Whose key it is, for `key list`
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub key_label: String,
+    /// zstd's level for backups that do not say
+    #[arg(long, value_name = "LEVEL", default_value_t = 3, value_parser = clap::value_parser!(i8).range(1..=19), allow_negative_numbers = true)]
+    pub zstd_level: i8,
+    /// Shortest chunk in bytes; smaller chunks find more in common and cost more memory and time
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 10)]
+    pub chunk_min: u32,
+    /// Average chunk in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20)]
+    pub chunk_avg: u32,
+    /// Longest chunk in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    pub chunk_max: u32,
+    /// Bytes at which a pack is closed
+    #[arg(long, value_name = "BYTES", default_value_t = 32 << 20, value_parser = clap::value_parser!(u32).range(64 << 10..=64 << 20))]
+    pub pack_size: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// A host and the folder of it that is backed up
+    #[arg(long = "host", value_name = "NAME=FOLDER")]
+    pub hosts: Vec<String>,
+    /// Describes hosts, spaces, engines and the partition scheme (docs/operations.md)
+    #[arg(long, value_name = "FILE.toml")]
+    pub cluster: Option<PathBuf>,
+    /// Space of the engines whose path does not tell it
+    #[arg(long, value_name = "NAME")]
+    pub space: Option<String>,
+    /// The backup's name (default: BACKUP_ and the time in UTC)
+    #[arg(long, value_name = "NAME")]
+    pub label: Option<String>,
+    /// A tag; may be given several times
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Only say what would be read
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Read every file, also those known from an earlier backup
+    #[arg(long)]
+    pub reread: bool,
+    /// Read one in N of the known files all the same, others each time; 0 reads none
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub reread_share: u32,
+    /// zstd's level (default: the repository's)
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub zstd_level: Option<i32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The backup: `latest`, its label, or eight or more digits of its id
+    pub backup: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Select {
+    /// Only this host; may be given several times
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// Only engines of this space; may be given several times
+    #[arg(long = "space", value_name = "NAME")]
+    pub spaces: Vec<String>,
+    /// Only paths below the host's folder that match; `*` stays within a component, `**` does not
+    #[arg(long = "path", value_name = "GLOB")]
+    pub paths: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Ls {
+    #[command(flatten)]
+    pub named: Named,
+    #[command(flatten)]
+    pub select: Select,
+}
+
+#[derive(Debug, Args)]
+pub struct Dump {
+    #[command(flatten)]
+    pub named: Named,
+    /// The file's path below its host's folder
+    pub path: std::ffi::OsString,
+    /// The host, if several have the file
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[command(flatten)]
+    pub named: Named,
+    /// An empty or new folder; each host gets a folder in it
+    #[arg(long, value_name = "FOLDER")]
+    pub target: PathBuf,
+    #[command(flatten)]
+    pub select: Select,
+    /// Only say what would be written
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Level {
+    /// Every object that must be there is listed
+    Existence,
+    /// Every table, segment and pack footer decodes and agrees
+    Structure,
+    /// Every chunk decrypts, decompresses and hashes
+    Data,
+    /// Every file rebuilt in memory has its hash
+    Files,
+    /// Every engine opens from a scratch restore, and stands where the backup says
+    Engine,
+}
+
+#[derive(Debug, Args)]
+pub struct Fsck {
+    /// One backup (default: the whole repository)
+    pub backup: Option<String>,
+    /// How deep; each level includes those before it
+    #[arg(long, value_enum, default_value_t = Level::Data)]
+    pub level: Level,
+    /// Read only so many percent of the packs, those verified longest ago first
+    #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub sample: u32,
+    /// Stop reading packs after so many minutes, those verified longest ago first
+    #[arg(long, value_name = "N")]
+    pub max_minutes: Option<u64>,
+    /// Folder for the scratch restores of level engine (default: the system's temporary folder)
+    #[arg(long, value_name = "FOLDER")]
+    pub scratch: Option<PathBuf>,
+    /// Write nothing to the repository, not even that it was checked
+    #[arg(long)]
+    pub no_remember: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// Backups to forget by name; without any, the policy decides
+    pub backups: Vec<String>,
+    /// Keep the newest N backups of each cluster
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_last: u32,
+    /// Keep the newest backup of each of the newest N hours that have one (UTC)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_hourly: u32,
+    /// The same for days
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_daily: u32,
+    /// The same for ISO weeks
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_weekly: u32,
+    /// The same for months
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_monthly: u32,
+    /// The same for years
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep_yearly: u32,
+    /// Keep what is at most so much older than the cluster's newest backup: 36h, 14d, 8w, 1y
+    #[arg(long, value_name = "DURATION", value_parser = duration_ms)]
+    pub keep_within: Option<u64>,
+    /// Keep backups with this tag; may be given several times
+    #[arg(long = "keep-tag", value_name = "TAG")]
+    pub keep_tags: Vec<String>,
+    /// Only backups of this cluster
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Hold the named backups: nothing forgets them
+    #[arg(long, conflicts_with = "unhold")]
+    pub hold: bool,
+    /// Release the named backups
+    #[arg(long)]
+    pub unhold: bool,
+    /// Add a tag to the named backups
+    #[arg(long = "add-tag", value_name = "TAG")]
+    pub add_tags: Vec<String>,
+    /// Remove a tag from the named backups
+    #[arg(long = "remove-tag", value_name = "TAG")]
+    pub remove_tags: Vec<String>,
+    /// Only say what would go
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// One backup (default: all)
+    pub backup: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// The first backup
+    pub from: String,
+    /// The second
+    pub to: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// List the keys
+    List,
+    /// Add a passphrase, or make a recovery key and print it
+    Add(KeyAdd),
+    /// Remove a key by its id; this does not revoke what its holder may have kept
+    Remove {
+        /// The key's id, or eight or more digits of it
+        id: String,
+    },
+    /// Change the passphrase that opens the repository now
+    Passphrase(KeyPassphrase),
+}
+
+#[derive(Debug, Args)]
+pub struct KeyAdd {
+    /// Make a recovery key and print it on standard output, to be kept on paper
+    #[arg(long)]
+    pub recovery: bool,
+    /// File with the passphrase to be added (otherwise ESKER_NEW_PASSPHRASE, or a prompt)
+    #[arg(long, value_name = "FILE", conflicts_with = "recovery")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// Whose key it is
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub label: String,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyPassphrase {
+    /// File with the new passphrase (otherwise ESKER_NEW_PASSPHRASE, or a prompt)
+    #[arg(long, value_name = "FILE")]
+    pub new_passphrase_file: Option<PathBuf>,
+}
+
+/// A duration such as `36h`, `14d`, `8w`, `1y`, or several of them in a row.
+fn duration_ms(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is not a duration such as 36h, 14d, 8w or 1y");
+    let (mut total, mut digits) = (0u64, String::new());
+    for character in text.chars() {
+        if character.is_ascii_digit() {
+            digits.push(character);
+            continue;
+        }
+        let unit_s: u64 = match character {
+            'h' => 3600,
+            'd' => 86_400,
+            'w' => 7 * 86_400,
+            'y' => 365 * 86_400,
+            _ => return Err(bad()),
+        };
+        let number: u64 = digits.parse().map_err(|_| bad())?;
+        digits.clear();
+        total = number.checked_mul(unit_s * 1000).and_then(|ms| total.checked_add(ms)).ok_or_else(bad)?;
+    }
+    if digits.is_empty() && !text.is_empty() { Ok(total) } else { Err(bad()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_add_up() {
+        assert_eq!(duration_ms("1d12h"), Ok(36 * 3_600_000));
+        for bad in ["", "12", "1m", "h", "99999999999999999999d"] {
+            assert!(duration_ms(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `init`
+
+use esker_format::config::ChunkerParameters;
+use esker_format::key::Argon2Cost;
+use esker_ops::OpsError;
+use esker_repo::{InitOptions, Repository};
+
+use super::Outcome;
+use crate::args::{Global, Init};
+use crate::exit::Exit;
+use crate::open;
+use crate::output::Output;
+use crate::secret;
+
+/// The variable that makes key derivation cheap in tests, where it would otherwise be most of the time.
+const CHEAP_KEYS: &str = "ESKER_TEST_CHEAP_KEYS";
+
+pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
+    let location = open::location(global)?;
+    let given = secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
+    let secret = match (args.no_encryption, given) {
+        (true, Some(_)) => return Err(OpsError::Usage("a passphrase is given together with --no-encryption".into())),
+        (true, None) => None,
+        (false, Some(secret)) => Some(secret),
+        (false, None) => Some(secret::ask_new()?),
+    };
+    let chunker = ChunkerParameters { min: args.chunk_min, avg: args.chunk_avg, max: args.chunk_max };
+    chunker.check().map_err(|error| OpsError::Usage(format!("--chunk-min, --chunk-avg, --chunk-max: {error}")))?;
+    let cheap = std::env::var_os(CHEAP_KEYS).is_some();
+    let options = InitOptions {
+        argon2: if cheap { Argon2Cost::CHEAP } else { Argon2Cost::DEFAULT },
+        key_label: args.key_label.clone(),
+        chunker,
+        pack_target: args.pack_size,
+        zstd_level: args.zstd_level,
+        ..InitOptions::new(secret.clone())
+    };
+    let repository = Repository::init(open::store(location, true)?, &options, open::options(global, secret)?)?;
+    if cheap {
+        output.warn(&format!("{CHEAP_KEYS} is set: the passphrase is easily guessed; for tests only"));
+    }
+    let (id, encrypted) = (repository.config().repository.to_string(), repository.config().encrypted);
+    output.result(&serde_json::json!({ "repository": id, "location": location, "encrypted": encrypted }), || {
+        let mode = if encrypted {
+            "encrypted; without a passphrase nobody reads it again: make a recovery key with esker key add --recovery"
+        } else {
+            "NOT encrypted: whoever reads the store reads the backups"
+        };
+        format!("repository {id} at {location}\n{mode}")
+    });
+    Ok(Exit::Done)
+}

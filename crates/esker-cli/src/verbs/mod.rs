@@ -1,0 +1,82 @@
+//! One file a verb: from arguments to a request, from a report to text.
+
+mod backup;
+mod forget;
+mod fsck;
+mod init;
+mod key;
+mod list;
+mod ls;
+mod restore;
+mod show;
+mod sizes;
+
+use clap::CommandFactory;
+use esker_ops::select::Selection;
+use esker_ops::{Cancel, Job, OpsError};
+
+use crate::args::{Arguments, Global, Select, Verb};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::progress;
+
+/// The result of a verb.
+pub type Outcome = Result<Exit, OpsError>;
+
+/// Runs the verb that the arguments name.
+///
+/// # Errors
+/// Whatever ended the verb.
+pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
+    let global = &arguments.global;
+    match &arguments.verb {
+        Verb::Init(args) => init::run(global, args, output),
+        Verb::Backup(args) => backup::run(global, args, output),
+        Verb::List => list::run(global, output),
+        Verb::Show(args) => show::run(global, args, output),
+        Verb::Ls(args) => ls::list(global, args, output),
+        Verb::Dump(args) => ls::dump(global, args, output),
+        Verb::Restore(args) => restore::run(global, args, output),
+        Verb::Fsck(args) => fsck::run(global, args, output),
+        Verb::Forget(args) => forget::run(global, args, output),
+        Verb::Stats(args) => sizes::stats(global, args, output),
+        Verb::Diff(args) => sizes::diff(global, args, output),
+        Verb::Key(args) => key::run(global, args, output),
+        Verb::Version => version(output),
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "esker", &mut script);
+            output.print(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn version(output: &Output) -> Outcome {
+    let format = esker_format::sealed_object::FORMAT;
+    let version = env!("CARGO_PKG_VERSION");
+    output.result(&serde_json::json!({ "version": version, "format": format }), || format!("esker {version} (repository format {format})"));
+    Ok(Exit::Done)
+}
+
+/// A job that Ctrl-C stops at its next safe point; a second Ctrl-C stops it at once.
+fn job(global: &Global, output: &Output) -> Job {
+    let cancel = Cancel::default();
+    let handler = cancel.clone();
+    let installed = ctrlc::set_handler(move || {
+        if handler.is_cancelled() {
+            std::process::exit(Exit::Cancelled as i32);
+        }
+        handler.cancel();
+    });
+    if installed.is_err() {
+        output.say("note: Ctrl-C ends this run at once; what was done stays and is reused");
+    }
+    let default = Job::default();
+    let threads = global.threads.map_or(default.threads, |threads| threads as usize);
+    Job { cancel, progress: progress::display(output.is_quiet()), threads }
+}
+
+fn selection(select: &Select) -> Result<Selection, OpsError> {
+    Selection::new(select.hosts.clone(), select.spaces.clone(), &select.paths)
+}

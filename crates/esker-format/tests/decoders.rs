@@ -1,0 +1,351 @@
+//! Every record comes back as it was written, whatever it holds; every decoder meets whatever bytes with a record or an
+//! error. That decoders allocate little follows from the limits: a count is refused without bytes behind it.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+#[path = "golden/samples.rs"]
+mod samples;
+
+use esker_format::config::{ChunkerParameters, Config};
+use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
+use esker_format::engine::{EngineRecord, PartitionScheme, ReplicaRow};
+use esker_format::file_table::{FileContent, FileRole, FileRow, Node, TableIdentity, check_path};
+use esker_format::index_segment::{IndexSegment, IndexedPack};
+use esker_format::key::{KeyObject, parse_recovery, print_recovery};
+use esker_format::layout::{ObjectKind, PackKind, PackName};
+use esker_format::manifest::{HostRecord, Manifest, Totals};
+use esker_format::note::Note;
+use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
+use esker_format::recipe::{Operation, RecipePiece};
+use esker_format::seal::{ChunkKind, Sealing};
+use esker_format::sealed_object::{open_object, seal_object};
+use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
+use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
+use esker_format::verification::{BackupVerdict, Level, Verification};
+use esker_format::wire::Record;
+use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn text() -> impl Strategy<Value = String> {
+    "\\PC{0,12}"
+}
+
+fn object() -> impl Strategy<Value = ObjectId> {
+    any::<[u8; 32]>().prop_map(ObjectId)
+}
+
+fn objects() -> impl Strategy<Value = Vec<ObjectId>> {
+    vec(object(), 0..4)
+}
+
+fn session() -> impl Strategy<Value = SessionId> {
+    any::<[u8; 16]>().prop_map(SessionId)
+}
+
+fn chunks() -> impl Strategy<Value = Vec<ChunkId>> {
+    vec(any::<[u8; 32]>().prop_map(ChunkId), 0..4)
+}
+
+fn table() -> impl Strategy<Value = TableRef> {
+    (any::<u64>(), chunks()).prop_map(|(rows, pieces)| TableRef { rows, pieces })
+}
+
+fn path() -> impl Strategy<Value = Vec<u8>> {
+    vec(vec(any::<u8>(), 1..8), 0..4).prop_map(|parts| parts.join(&b'/')).prop_filter("stays below", |path| check_path(path).is_ok())
+}
+
+fn frame_entry() -> impl Strategy<Value = FrameEntry> {
+    (any::<bool>(), any::<bool>(), any::<[u8; 32]>(), 0..=(16u32 << 20) + 64, 0..=16u32 << 20).prop_map(
+        |(bytes, raw, chunk, stored_len, plain_len)| FrameEntry {
+            chunk: ChunkId(chunk),
+            kind: if bytes { ChunkKind::Bytes } else { ChunkKind::Table },
+            codec: if raw { Codec::Raw } else { Codec::Zstd },
+            stored_len,
+            plain_len,
+        },
+    )
+}
+
+fn index_segment() -> impl Strategy<Value = IndexSegment> {
+    let pack =
+        (any::<bool>(), session(), object(), any::<[u8; 32]>(), vec(frame_entry(), 0..4)).prop_map(|(data, session, id, salt, frames)| {
+            let kind = if data { PackKind::Data } else { PackKind::Meta };
+            IndexedPack { name: PackName { kind, session, id }, table: FrameTable { salt, frames } }
+        });
+    (objects(), vec(pack, 0..4)).prop_map(|(replaces, packs)| IndexSegment { replaces, packs })
+}
+
+fn file_content() -> impl Strategy<Value = FileContent> {
+    let roles = [FileRole::Other, FileRole::Table, FileRole::Blob, FileRole::Wal, FileRole::Manifest, FileRole::Options, FileRole::Current];
+    let identity = option::of((any::<[u8; 24]>(), any::<u64>(), any::<[u8; 32]>()));
+    (0..=1u64 << 60, any::<[u8; 32]>(), prop::sample::select(roles.to_vec()), any::<(u64, u64)>(), identity, chunks()).prop_map(
+        |(size, hash, role, (inode, chunks), identity, recipe)| {
+            let identity =
+                identity.map(|(unique_id, offset, tail_hash)| TableIdentity { unique_id, tail_offset: offset % (size + 1), tail_hash });
+            FileContent { size, hash, role, inode, identity, chunks, recipe }
+        },
+    )
+}
+
+fn file_row() -> impl Strategy<Value = FileRow> {
+    let node = prop_oneof![file_content().prop_map(Node::File), Just(Node::Folder), vec(any::<u8>(), 0..40).prop_map(Node::Link),];
+    (path(), 0..=0o7777u32, any::<u32>(), any::<u32>(), any::<i64>(), 0..1_000_000_000u32, node)
+        .prop_map(|(path, mode, uid, gid, mtime_s, mtime_ns, node)| FileRow { path, mode, uid, gid, mtime_s, mtime_ns, node })
+}
+
+fn recipe() -> impl Strategy<Value = RecipePiece> {
+    let operation = prop_oneof![
+        (any::<[u8; 32]>(), 1..=16u32 << 20).prop_map(|(id, len)| Operation::Chunk { id: ChunkId(id), len }),
+        (1..=1u64 << 60).prop_map(|len| Operation::Hole { len }),
+        vec(any::<u8>(), 1..40).prop_map(Operation::Literal),
+    ];
+    vec(operation, 0..6).prop_map(|operations| RecipePiece { operations })
+}
+
+fn replica() -> impl Strategy<Value = ReplicaRow> {
+    (any::<u32>(), any::<u64>(), any::<u64>(), any::<Option<u64>>(), any::<Option<u64>>()).prop_map(
+        |(partition, commit_id, commit_term, cut, wal_last_id)| ReplicaRow { partition, commit_id, commit_term, cut, wal_last_id },
+    )
+}
+
+fn engine() -> impl Strategy<Value = EngineRecord> {
+    let names = (option::of(text()), text(), option::of(text()), option::of(text()), vec(text(), 0..4), option::of(text()));
+    (names, path(), table(), table(), any::<bool>(), any::<(u32, u64, u64)>()).prop_map(
+        |((space, data_path, comparator, merge_operator, column_families, database_id), folder, files, replicas, nebula, numbers)| {
+            EngineRecord {
+                space,
+                data_path,
+                folder,
+                files,
+                replicas,
+                scheme: if nebula { PartitionScheme::Nebula } else { PartitionScheme::None },
+                comparator,
+                merge_operator,
+                column_families,
+                format_version_max: numbers.0,
+                database_id,
+                file_count: numbers.1,
+                bytes: numbers.2,
+            }
+        },
+    )
+}
+
+fn host() -> impl Strategy<Value = HostRecord> {
+    (text(), table(), chunks(), any::<(u64, u64)>()).prop_map(|(name, tree, engines, (files, bytes))| HostRecord {
+        name,
+        tree,
+        engines,
+        files,
+        bytes,
+    })
+}
+
+fn totals() -> impl Strategy<Value = Totals> {
+    any::<[u64; 12]>().prop_map(|[a, b, c, d, e, f, g, h, i, j, k, l]| Totals {
+        files: a,
+        bytes: b,
+        chunks: c,
+        reused_files: d,
+        reused_bytes: e,
+        read_bytes: f,
+        new_chunks: g,
+        new_bytes: h,
+        stored_data: i,
+        stored_meta: j,
+        left_out_files: k,
+        left_out_bytes: l,
+    })
+}
+
+fn manifest() -> impl Strategy<Value = Manifest> {
+    let names = (text(), text(), text(), vec(text(), 0..4), vec(text(), 0..4));
+    let ids = (session(), objects(), objects(), objects(), vec(any::<u32>(), 0..4));
+    (names, ids, any::<(u64, u64)>(), vec(host(), 0..4), table(), totals()).prop_map(
+        |((label, cluster, written_by, tags, warnings), (session, keys, segments, packs, encoders), times, hosts, seen, totals)| Manifest {
+            label,
+            cluster,
+            session,
+            started_ms: times.0,
+            finished_ms: times.1,
+            written_by,
+            tags,
+            warnings,
+            hosts,
+            seen,
+            keys,
+            segments,
+            packs,
+            encoders,
+            totals,
+        },
+    )
+}
+
+fn verification() -> impl Strategy<Value = Verification> {
+    let verdict = (object(), prop::sample::select(Level::ALL.to_vec()), any::<bool>(), any::<u64>())
+        .prop_map(|(manifest, level, complete, findings)| BackupVerdict { manifest, level, complete, findings });
+    (any::<u64>(), text(), vec(verdict, 0..4), objects()).prop_map(|(at_ms, written_by, backups, packs)| Verification {
+        at_ms,
+        written_by,
+        backups,
+        packs,
+    })
+}
+
+fn forgotten() -> impl Strategy<Value = Forgotten> {
+    let kind = prop::sample::select(vec![ForgottenKind::Manifest, ForgottenKind::Key]);
+    (session(), any::<u64>(), kind, vec((object(), text()), 0..4), text()).prop_map(|(session, at_ms, kind, objects, reason)| Forgotten {
+        session,
+        at_ms,
+        kind,
+        objects,
+        reason,
+    })
+}
+
+/// The record comes back from its bytes, and through both seals.
+fn comes_back<R: Record + PartialEq + std::fmt::Debug>(kind: ObjectKind, record: &R) {
+    assert_eq!(R::from_bytes(&record.to_bytes()).as_ref(), Ok(record));
+    for sealing in [samples::plain(), samples::encrypted()] {
+        let object = seal_object(&sealing, kind, "place", [7; 32], record).unwrap();
+        assert_eq!(open_object(&sealing, kind, "place", &object).as_ref(), Ok(record));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn control_objects_come_back(
+        segment in index_segment(),
+        manifest in manifest(),
+        verification in verification(),
+        forgotten in forgotten(),
+        (id, sessions, number, at_ms, texts) in (object(), (session(), session()), any::<u32>(), any::<u64>(), (text(), text(), text())),
+        (ids, flag, tags) in (objects(), any::<bool>(), vec(text(), 0..4)),
+    ) {
+        comes_back(ObjectKind::IndexSegment, &segment);
+        comes_back(ObjectKind::Manifest, &manifest);
+        comes_back(ObjectKind::Verification, &verification);
+        comes_back(ObjectKind::Forgotten, &forgotten);
+        let (job, host, written_by) = texts;
+        comes_back(ObjectKind::SessionOpen, &SessionOpen { job, host, process: number, written_by, started_ms: at_ms });
+        comes_back(ObjectKind::SessionBeat, &SessionBeat { at_ms });
+        comes_back(ObjectKind::SessionEnd, &SessionEnd { at_ms, beats: number, manifest: flag.then_some(id) });
+        comes_back(ObjectKind::Fence, &Fence { by: sessions.0, at_ms });
+        comes_back(ObjectKind::DoomedList, &DoomedList { session: sessions.1, at_ms, packs: ids.clone() });
+        comes_back(ObjectKind::Note, &Note { manifest: id, at_ms, hold: flag, tags, supersedes: ids });
+    }
+
+    #[test]
+    fn table_pieces_come_back(files in vec(file_row(), 0..6), replicas in vec(replica(), 0..6), seen in objects(), engine in engine(), recipe in recipe()) {
+        prop_assert_eq!(decode_piece::<FileRow>(&encode_piece(&files)).unwrap(), files);
+        prop_assert_eq!(decode_piece::<ReplicaRow>(&encode_piece(&replicas)).unwrap(), replicas);
+        let seen: Vec<SeenManifest> = seen.into_iter().map(SeenManifest).collect();
+        prop_assert_eq!(decode_piece::<SeenManifest>(&encode_piece(&seen)).unwrap(), seen);
+        prop_assert_eq!(decode_single::<EngineRecord>(TableType::Engine, &encode_single(TableType::Engine, &engine)).unwrap(), engine);
+        prop_assert_eq!(RecipePiece::decode(&recipe.encode()).unwrap(), recipe);
+    }
+
+    #[test]
+    fn configs_and_recovery_keys_come_back(repository: [u8; 16], encrypted: bool, pack_target: u32, zstd_level: i8, created_ms: u64, bits: [u8; 32]) {
+        let chunker = ChunkerParameters::DEFAULT;
+        let config = Config { repository: RepositoryId(repository), encrypted, chunker, pack_target, zstd_level, created_ms };
+        prop_assert_eq!(Config::decode(&config.encode()).unwrap(), config);
+        prop_assert_eq!(*parse_recovery(&print_recovery(&bits)).unwrap(), bits);
+    }
+
+    #[test]
+    fn packs_come_back(chunks in vec(vec(0..4u8, 0..300), 0..6), encrypted: bool) {
+        let sealing = if encrypted { samples::encrypted() } else { samples::plain() };
+        let mut builder = PackBuilder::new(&sealing, PackKind::Data, [3; 32]).unwrap();
+        let mut encoder = FrameEncoder::new(3).unwrap();
+        for chunk in &chunks {
+            let (codec, body) = encoder.encode(chunk).unwrap();
+            builder.add(sealing.chunk_id(ChunkKind::Bytes, chunk), ChunkKind::Bytes, codec, chunk.len() as u32, body).unwrap();
+        }
+        let pack = builder.finish().unwrap();
+        let table = FrameTable::of_pack(&sealing, PackKind::Data, &pack.bytes).unwrap();
+        let opener = FrameOpener::new(&sealing, PackKind::Data, table.salt).unwrap();
+        let mut decoder = FrameDecoder::new().unwrap();
+        for (frame, chunk) in table.frames().zip(&chunks) {
+            let mut sealed = slice_of(&pack.bytes, &frame).unwrap().to_vec();
+            prop_assert_eq!(&opener.open(&sealing, &frame, &mut sealed, &mut decoder).unwrap(), chunk);
+        }
+        prop_assert_eq!(table.frames.len(), chunks.len());
+    }
+
+    #[test]
+    fn any_bytes_meet_a_record_or_an_error(bytes in vec(any::<u8>(), 0..400)) {
+        decode_as_everything(&bytes);
+    }
+
+    #[test]
+    fn changed_bytes_meet_a_record_or_an_error(pick: prop::sample::Index, changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4), cut: Option<prop::sample::Index>) {
+        let valid = valid_bytes();
+        let mut bytes = pick.get(&valid).clone();
+        for (at, byte) in changes {
+            *at.get_mut(&mut bytes) = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        decode_as_everything(&bytes);
+    }
+}
+
+/// One encoding of each kind of record.
+fn valid_bytes() -> Vec<Vec<u8>> {
+    vec![
+        samples::config(true).encode(),
+        samples::index_segment().to_bytes(),
+        encode_piece(&samples::file_rows()),
+        encode_piece(&samples::seen()),
+        samples::recipe().encode(),
+        encode_single(TableType::Engine, &samples::engines()[0]),
+        encode_piece(&samples::replicas()),
+        samples::manifest().to_bytes(),
+        samples::open().to_bytes(),
+        samples::beat().to_bytes(),
+        samples::fence().to_bytes(),
+        samples::ends()[0].to_bytes(),
+        samples::doomed().to_bytes(),
+        samples::forgotten().to_bytes(),
+        samples::verification().to_bytes(),
+        samples::note().to_bytes(),
+        seal_object(&Sealing::Plain, ObjectKind::Note, "", [1; 32], &samples::note()).unwrap(),
+        print_recovery(&[9; 32]).into_bytes(),
+    ]
+}
+
+fn decode_as_everything(bytes: &[u8]) {
+    record::<IndexSegment>(ObjectKind::IndexSegment, bytes);
+    record::<Manifest>(ObjectKind::Manifest, bytes);
+    record::<SessionOpen>(ObjectKind::SessionOpen, bytes);
+    record::<SessionBeat>(ObjectKind::SessionBeat, bytes);
+    record::<SessionEnd>(ObjectKind::SessionEnd, bytes);
+    record::<Fence>(ObjectKind::Fence, bytes);
+    record::<DoomedList>(ObjectKind::DoomedList, bytes);
+    record::<Forgotten>(ObjectKind::Forgotten, bytes);
+    record::<Verification>(ObjectKind::Verification, bytes);
+    record::<Note>(ObjectKind::Note, bytes);
+    let _ = decode_piece::<FileRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows), bytes));
+    let _ = decode_piece::<ReplicaRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows), bytes));
+    let _ = decode_piece::<SeenManifest>(bytes).map(|rows| assert_eq!(encode_piece(&rows), bytes));
+    let _ = decode_single::<EngineRecord>(TableType::Engine, bytes);
+    let _ = RecipePiece::decode(bytes).map(|piece| assert_eq!(piece.encode(), bytes));
+    let _ = Config::decode(bytes);
+    let _ = KeyObject::decode(bytes);
+    let _ = FrameTable::of_pack(&Sealing::Plain, PackKind::Data, bytes);
+    let _ = std::str::from_utf8(bytes).map(parse_recovery);
+}
+
+/// A record has one encoding, so what decodes encodes to the same bytes.
+fn record<R: Record>(kind: ObjectKind, bytes: &[u8]) {
+    if let Ok(record) = R::from_bytes(bytes) {
+        assert_eq!(record.to_bytes(), bytes);
+    }
+    let _ = open_object::<R>(&Sealing::Plain, kind, "", bytes);
+}

@@ -1,0 +1,358 @@
+//! Tables and recipes: do they decode, add up, and name chunks that exist; and do their files rebuild.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use blake3::Hasher;
+use crossbeam_channel::bounded;
+use esker_cluster::path::{escaped, join};
+use esker_format::engine::{EngineRecord, ReplicaRow};
+use esker_format::file_table::{FileContent, FileRow, Node};
+use esker_format::layout::PackKind;
+use esker_format::manifest::HostRecord;
+use esker_format::recipe::Operation;
+use esker_format::seal::ChunkKind;
+use esker_format::table::{TableRef, decode_piece};
+use esker_format::{ChunkId, ObjectId};
+use esker_repo::RepoError;
+use esker_repo::manifests::{Backup, read_engine};
+use esker_repo::reader::ReadContext;
+use esker_repo::tables::{read_recipe_piece, read_table};
+
+use super::finding::help_for;
+use super::{Check, split_damage};
+use crate::error::Result;
+use crate::job::FirstFault;
+use crate::rebuild::{WINDOW_CHUNKS, chunk_of};
+
+/// Distinct files that wait to be rebuilt, at most.
+const QUEUE: usize = 64;
+
+/// A file to be rebuilt, with a name to call it by.
+struct FileJob {
+    name: String,
+    content: FileContent,
+}
+
+impl Check<'_> {
+    /// Reads every table and recipe of the chosen backups and checks them against each other and the index.
+    pub(super) fn tables(&mut self) -> Result<()> {
+        let context = &mut ReadContext::new()?;
+        let mut seen = SeenTables::default();
+        for backup in self.chosen.clone() {
+            self.job.cancel.check()?;
+            if let Err(error) = self.backup_tables(context, &backup, &mut seen) {
+                let error = split_damage(error)?;
+                *self.touched.entry(backup.id).or_default() += 1;
+                self.damage(format!("backup {}", backup.manifest.label), error.to_string(), help_for("table"));
+            }
+        }
+        Ok(())
+    }
+
+    fn backup_tables(&mut self, context: &mut ReadContext, backup: &Backup, seen: &mut SeenTables) -> Result<()> {
+        let (mut files, mut bytes, mut chunks) = (0, 0, 0);
+        for host in &backup.manifest.hosts {
+            let mut of_host = self.table_sums(context, &host.tree, host, None, seen)?;
+            for id in &host.engines {
+                let engine = read_engine(&self.reader, context, id)?;
+                let of_engine = self.table_sums(context, &engine.files, host, Some(&engine), seen)?;
+                if (of_engine.files, of_engine.bytes) != (engine.file_count, engine.bytes) {
+                    self.does_not_add_up(backup, &format!("engine {} of {}", escaped(&engine.folder), host.name));
+                }
+                read_table::<ReplicaRow, RepoError>(&self.reader, context, &engine.replicas, |_| Ok(()))?;
+                of_host.add(&of_engine);
+            }
+            if (of_host.files, of_host.bytes) != (host.files, host.bytes) {
+                self.does_not_add_up(backup, &format!("host {}", host.name));
+            }
+            files += of_host.files;
+            bytes += of_host.bytes;
+            chunks += of_host.chunks;
+        }
+        let totals = &backup.manifest.totals;
+        if (files, bytes, chunks) != (totals.files, totals.bytes, totals.chunks) {
+            self.does_not_add_up(backup, "the backup");
+        }
+        Ok(())
+    }
+
+    fn does_not_add_up(&mut self, backup: &Backup, what: &str) {
+        *self.touched.entry(backup.id).or_default() += 1;
+        let object = format!("backup {}", backup.manifest.label);
+        self.damage(object, format!("the totals of {what} are not those of its tables"), help_for("table"));
+    }
+
+    /// Sums of a table; each piece and each recipe is looked at once in a run.
+    fn table_sums(
+        &mut self,
+        context: &mut ReadContext,
+        table: &TableRef,
+        host: &HostRecord,
+        engine: Option<&EngineRecord>,
+        seen: &mut SeenTables,
+    ) -> Result<Sums> {
+        let mut sums = Sums::default();
+        for piece in &table.pieces {
+            if let Some(known) = seen.pieces.get(piece) {
+                sums.add(known);
+                continue;
+            }
+            let mut of_piece = Sums::default();
+            let bytes = self.reader.read(context, piece)?;
+            for row in decode_piece::<FileRow>(&bytes).map_err(RepoError::object(format!("table piece {piece}")))? {
+                of_piece.rows += 1;
+                let Node::File(content) = row.node else { continue };
+                of_piece.files += 1;
+                of_piece.bytes += content.size;
+                of_piece.chunks += content.chunks;
+                if seen.recipes.insert(recipe_key(&content)) {
+                    self.recipe(context, &name_of(host, engine, &row.path), &content)?;
+                }
+            }
+            sums.add(&of_piece);
+            seen.pieces.insert(*piece, of_piece);
+        }
+        if sums.rows == table.rows {
+            return Ok(sums);
+        }
+        let found = format!("{} rows where its reference says {}", sums.rows, table.rows);
+        let source = esker_format::FormatError::BadValue { field: "table", found };
+        Err(RepoError::Object { path: format!("table of {}", host.name), source }.into())
+    }
+
+    /// A recipe makes as many bytes as its file has, from chunks that stand somewhere and are as long.
+    fn recipe(&mut self, context: &mut ReadContext, name: &str, content: &FileContent) -> Result<()> {
+        let (mut size, mut chunks) = (0, 0);
+        for piece in &content.recipe {
+            let operations = match read_recipe_piece(&self.reader, context, piece) {
+                Ok(piece) => piece.operations,
+                Err(error) => {
+                    self.bad_chunks.entry(*piece).or_insert_with(|| error.to_string());
+                    return self.tolerate(error);
+                }
+            };
+            for operation in operations {
+                size += operation.len();
+                let Operation::Chunk { id, len } = operation else { continue };
+                chunks += 1;
+                let places = self.index.locate(&id)?;
+                if places.is_empty() {
+                    self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
+                } else if places.iter().any(|place| place.frame.entry.plain_len != len || place.frame.entry.kind != ChunkKind::Bytes) {
+                    self.bad_chunks.entry(id).or_insert_with(|| "its length or kind is not the one the recipe names".into());
+                }
+                for place in &places {
+                    if self.index.pack(place.pack)?.name.kind != PackKind::Data {
+                        self.notice(format!("chunk {id}"), "bytes of a file stand in a metadata pack", "");
+                    }
+                }
+            }
+        }
+        if (size, chunks) != (content.size, content.chunks) {
+            self.damage(format!("file {name}"), "its recipe does not make a file of its size", help_for("file"));
+        }
+        Ok(())
+    }
+
+    /// Rebuilds every distinct file of the chosen backups and compares hashes.
+    pub(super) fn files(&mut self) -> Result<()> {
+        let total = self.distinct_bytes()?;
+        self.job.progress.phase("files", total);
+        let (send, receive) = bounded::<FileJob>(QUEUE);
+        let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let bad: Mutex<Vec<(String, Vec<ChunkId>, String)>> = Mutex::default();
+        let fault = FirstFault::default();
+        let this = &*self;
+        std::thread::scope(|scope| {
+            for _ in 0..this.job.threads.max(1) {
+                scope.spawn(|| {
+                    let mut context = ReadContext::new();
+                    for job in &receive {
+                        if fault.is_set() {
+                            continue;
+                        }
+                        let Ok(context) = &mut context else { continue };
+                        match this.rebuild_file(context, &job, &bytes) {
+                            Ok(faults) if faults.is_empty() => drop(files.fetch_add(1, Ordering::Relaxed)),
+                            Ok(faults) => {
+                                let (chunks, words): (Vec<_>, Vec<_>) = faults.into_iter().unzip();
+                                let chunks = chunks.into_iter().flatten().collect();
+                                let text = words.first().cloned().unwrap_or_default();
+                                bad.lock().unwrap_or_else(PoisonError::into_inner).push((job.name, chunks, text));
+                            }
+                            Err(error) => fault.note(Err(error)),
+                        }
+                    }
+                });
+            }
+            fault.note(this.each_distinct_file(|name, content| Ok(send.send(FileJob { name, content }).is_ok() && !fault.is_set())));
+            drop(send);
+        });
+        fault.into_result()?;
+        self.job.progress.finish();
+        self.files = files.into_inner();
+        self.bytes += bytes.into_inner();
+        for (name, chunks, text) in bad.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.damage(format!("file {name}"), text.clone(), help_for("file"));
+            for chunk in chunks {
+                self.bad_chunks.entry(chunk).or_insert_with(|| text.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Rebuilds one file in memory; gives what is wrong with it, chunk by chunk.
+    fn rebuild_file(&self, context: &mut ReadContext, job: &FileJob, bytes: &AtomicU64) -> Result<Vec<(Option<ChunkId>, String)>> {
+        let mut hasher = Hasher::new();
+        let mut faults = Vec::new();
+        for piece in &job.content.recipe {
+            let operations = match read_recipe_piece(&self.reader, context, piece) {
+                Ok(piece) => piece.operations,
+                Err(error) if error.is_damage() => return Ok(vec![(Some(*piece), error.to_string())]),
+                Err(error) => return Err(error.into()),
+            };
+            let mut rest = operations.as_slice();
+            while let Some(first) = rest.first() {
+                self.job.cancel.check()?;
+                let run: Vec<ChunkId> = rest.iter().map_while(chunk_of).take(WINDOW_CHUNKS).collect();
+                match first {
+                    Operation::Chunk { .. } => self.rebuild_run(context, &run, &mut hasher, &mut faults, bytes)?,
+                    Operation::Hole { len } => zeros(&mut hasher, (*len).min(job.content.size)),
+                    Operation::Literal(literal) => drop(hasher.update(literal)),
+                }
+                rest = rest.get(run.len().max(1)..).unwrap_or_default();
+            }
+        }
+        self.job.progress.advance(job.content.size);
+        if faults.is_empty() && *hasher.finalize().as_bytes() != job.content.hash {
+            faults.push((None, "does not rebuild to the bytes that were backed up".to_owned()));
+        }
+        Ok(faults)
+    }
+
+    fn rebuild_run(
+        &self,
+        context: &mut ReadContext,
+        run: &[ChunkId],
+        hasher: &mut Hasher,
+        faults: &mut Vec<(Option<ChunkId>, String)>,
+        bytes: &AtomicU64,
+    ) -> Result<()> {
+        let mut at = 0;
+        while at < run.len() {
+            let start = at;
+            let read =
+                self.reader.read_each::<crate::OpsError, _>(context, run.get(start..).unwrap_or_default(), |position, place, plain| {
+                    hasher.update(&plain);
+                    bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
+                    if let Some(place) = place {
+                        self.was_read(place.pack, place.frame.number)?;
+                    }
+                    at = start + position + 1;
+                    Ok(())
+                });
+            if let Err(error) = read {
+                let error = split_damage(error)?;
+                faults.push((run.get(at).copied(), error.to_string()));
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn distinct_bytes(&self) -> Result<u64> {
+        let mut total = 0;
+        self.each_distinct_file(|_, content| {
+            total += content.size;
+            Ok(true)
+        })?;
+        Ok(total)
+    }
+
+    /// Visits every distinct file of the chosen backups until `visit` says false; unreadable tables are passed over, they
+    /// were found by the structure level.
+    fn each_distinct_file(&self, mut visit: impl FnMut(String, FileContent) -> Result<bool>) -> Result<()> {
+        let context = &mut ReadContext::new()?;
+        let (mut pieces, mut recipes) = (HashSet::new(), HashSet::new());
+        for backup in &self.chosen {
+            for host in &backup.manifest.hosts {
+                let mut tables: Vec<(TableRef, Option<EngineRecord>)> = vec![(host.tree.clone(), None)];
+                for id in &host.engines {
+                    match read_engine(&self.reader, context, id) {
+                        Ok(engine) => tables.push((engine.files.clone(), Some(engine))),
+                        Err(error) if error.is_damage() => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                for (table, engine) in tables {
+                    for piece in table.pieces.iter().filter(|piece| pieces.insert(**piece)) {
+                        let rows = match self.reader.read(context, piece) {
+                            Ok(bytes) => decode_piece::<FileRow>(&bytes).unwrap_or_default(),
+                            Err(error) if error.is_damage() => Vec::new(),
+                            Err(error) => return Err(error.into()),
+                        };
+                        for row in rows {
+                            let Node::File(content) = row.node else { continue };
+                            let is_new = recipes.insert(recipe_key(&content));
+                            if is_new && !visit(name_of(host, engine.as_ref(), &row.path), content)? {
+                                return Ok(());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tables and recipes looked at already.
+#[derive(Default)]
+struct SeenTables {
+    pieces: BTreeMap<ChunkId, Sums>,
+    recipes: HashSet<ObjectId>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Sums {
+    rows: u64,
+    files: u64,
+    bytes: u64,
+    chunks: u64,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.rows += other.rows;
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.chunks += other.chunks;
+    }
+}
+
+/// The same for files with the same hash, size and recipe: then one of them stands for all.
+fn recipe_key(content: &FileContent) -> ObjectId {
+    let mut hasher = Hasher::new();
+    hasher.update(&content.hash).update(&content.size.to_le_bytes()).update(&content.chunks.to_le_bytes());
+    for piece in &content.recipe {
+        hasher.update(&piece.0);
+    }
+    ObjectId(*hasher.finalize().as_bytes())
+}
+
+fn name_of(host: &HostRecord, engine: Option<&EngineRecord>, path: &[u8]) -> String {
+    let path = engine.map_or_else(|| path.to_vec(), |engine| join(&engine.folder, path));
+    format!("{}/{}", host.name, escaped(&path))
+}
+
+fn zeros(hasher: &mut Hasher, len: u64) {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut left = len;
+    while left > 0 {
+        let step = usize::try_from(left.min(ZEROS.len() as u64)).unwrap_or(ZEROS.len());
+        hasher.update(ZEROS.get(..step).unwrap_or(&ZEROS));
+        left -= step as u64;
+    }
+}

@@ -1,0 +1,523 @@
+#!/usr/bin/env python3
+"""Tests of the reader: the golden vectors of ../vectors, whole repositories, hostile ones. Run: python3 -m unittest"""
+
+import dataclasses
+import io
+import os
+import random
+import sys
+import tempfile
+import unittest
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from blake3 import blake3
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+import esker_reader
+from esker import keys, records
+from esker.backup import find, plan_host
+from esker.errors import Damage, ReaderError, TooNew, WrongSecret
+from esker.pack import open_frame, read_frame_table
+from esker.repository import Repository
+from esker.restore import read_file
+from esker.sealing import CHECKSUM_KEY, CONTROL_KEY, PACK_KEY, Sealing, derive_key, nonce, open_object
+from esker.wire import Reader
+
+PLAIN, ENCRYPTED = Sealing(None), Sealing(bytes(range(32)))
+MODES = {"plain": PLAIN, "encrypted": ENCRYPTED}
+
+
+def vectors(chapter: str) -> list[dict]:
+    text = (HERE.parent / "vectors" / f"{chapter}.txt").read_text("utf-8")
+    blocks = [[line for line in block.split("\n") if line and not line.startswith("#")] for block in text.split("\n\n")]
+    return [dict(line.split(" = ", 1) for line in block) for block in blocks if block]
+
+
+def unquoted(value: str) -> str:
+    assert value[0] == value[-1] == '"'
+    return value[1:-1]
+
+
+def unhexed(block: dict, field: str) -> bytes:
+    return bytes.fromhex(block[field])
+
+
+def flat(value, field: str) -> dict:
+    """A record's fields as a vector lists them."""
+    if dataclasses.is_dataclass(value):
+        out = {}
+        for member in dataclasses.fields(value):
+            out |= flat(getattr(value, member.name), f"{field}.{member.name}".lstrip("."))
+        return out
+    if isinstance(value, list):
+        out = {} if value else {field: "empty"}
+        for number, item in enumerate(value):
+            out |= flat(item, f"{field}.{number}")
+        return out
+    if value is None:
+        return {field: "none"}
+    if isinstance(value, bytes):
+        return {field: value.hex()}
+    return {field: f'"{value}"' if isinstance(value, str) else str(int(value))}
+
+
+def without(block: dict, *names: str) -> dict:
+    return {field: value for field, value in block.items() if field not in names}
+
+
+class GoldenVectors(unittest.TestCase):
+    def test_config(self):
+        for block in vectors("02-config"):
+            config = keys.decode_config(unhexed(block, "bytes"))
+            self.assertEqual(flat(config, ""), without(block, "name", "bytes"))
+
+    def test_keys(self):
+        for block in vectors("03-keys"):
+            key = keys.decode_key(unhexed(block, "bytes"))
+            if "passphrase" in block:
+                secret = keys.passphrase(unquoted(block["passphrase"]).encode())
+                wrong = keys.passphrase(b"another")
+            else:
+                bits = unhexed(block, "recovery_bits")
+                self.assertEqual(keys.print_recovery(bits), unquoted(block["printed"]))
+                secret = keys.parse_recovery(unquoted(block["printed"]).lower().replace("-", " "))
+                self.assertEqual(secret.value, bits)
+                wrong = keys.Secret(keys.RECOVERY, bytes(32))
+            opened = keys.unwrap(key, secret)
+            listed = flat(key, "") | flat(opened, "")
+            names = ("name", "bytes", "passphrase", "recovery_bits", "printed", "wrapped", "head")
+            self.assertEqual(without(listed, *names), without(block, *names))
+            self.assertRaises(WrongSecret, keys.unwrap, key, wrong)
+
+    def test_sealing(self):
+        for block in vectors("04-sealing"):
+            for mode, sealing in MODES.items():
+                if unquoted(block["name"]) == "chunk id":
+                    found = sealing.chunk_id(int(block["kind"]), unquoted(block["content"]).encode())
+                    self.assertEqual(found.hex(), block[mode])
+                else:
+                    context = {"pack": PACK_KEY, "control object": CONTROL_KEY}[unquoted(block["context"])]
+                    part = (context, unhexed(block, "salt"), int(block["number"]), int(block["role"]))
+                    body = sealing.open_part(*part, unhexed(block, "associated_data"), unhexed(block, mode), "part")
+                    self.assertEqual(body, unquoted(block["body"]).encode())
+
+    def test_packs(self):
+        for block in vectors("05-pack"):
+            chunks = [bytes.fromhex(value) for field, value in block.items() if field.startswith("chunks.")]
+            for mode, sealing in MODES.items():
+                data = unhexed(block, mode)
+                fetch = lambda offset, length: data[offset : offset + length]
+                frames = read_frame_table(sealing, int(block["kind"]), "pack", len(data), fetch)
+                self.assertEqual([open_frame(sealing, f, fetch(f.offset, f.stored_len)) for f in frames], chunks)
+                if len(data) < 1000:
+                    for at in range(len(data)):
+                        self.damaged_pack(sealing, int(block["kind"]), data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+                        self.damaged_pack(sealing, int(block["kind"]), data[:at])
+
+    def damaged_pack(self, sealing, kind, data):
+        fetch = lambda offset, length: data[offset : offset + length]
+        with self.assertRaises((Damage, TooNew)):
+            for frame in read_frame_table(sealing, kind, "pack", len(data), fetch):
+                open_frame(sealing, frame, fetch(frame.offset, frame.stored_len))
+
+    def test_control_objects(self):
+        chapters = ["06-index-segment", "09-manifest", "10-session", "11-doomed", "12-verification", "13-note"]
+        blocks = [block for chapter in chapters for block in vectors(chapter) if "object_kind" in block]
+        self.assertEqual({int(block["object_kind"]) for block in blocks}, set(records.CONTROL))
+        envelope = ("name", "zstd", "object_kind", "place", "salt", "record", "plain", "encrypted")
+        for block in blocks:
+            kind, place = int(block["object_kind"]), unquoted(block["place"])
+            record = records.decode(records.CONTROL[kind], unhexed(block, "record"), "record")
+            self.assertEqual(without(flat(record, ""), *envelope), without(block, *envelope))
+            for mode, sealing in MODES.items():
+                data = unhexed(block, mode)
+                self.assertEqual(open_object(sealing, kind, place, data, "object"), record)
+                self.assertRaises(Damage, open_object, sealing, kind, place + "x", data, "object")
+                other = MODES["plain" if mode == "encrypted" else "encrypted"]
+                self.assertRaises(Damage, open_object, other, kind, place, data, "object")
+                newer = data[:6] + b"\x02" + data[7:]
+                self.assertRaises(TooNew, open_object, sealing, kind, place, newer, "object")
+
+    def test_tables(self):
+        files, seen = vectors("07-tables")
+        rows = records.decode_rows(records.FILES, records.FileRow, 10, unhexed(files, "bytes"), "files")
+        self.assertEqual(flat(rows, "rows"), without(files, "name", "type", "bytes"))
+        rows = records.decode_rows(records.SEEN, bytes, 32, unhexed(seen, "bytes"), "seen")
+        self.assertEqual(flat(rows, "rows"), without(seen, "name", "type", "bytes"))
+
+    def test_recipes(self):
+        for block in vectors("08-recipe"):
+            operations = records.decode_recipe(unhexed(block, "bytes"), "recipe")
+            self.assertEqual(flat(operations, "operations"), without(block, "name", "bytes"))
+
+    def test_engines(self):
+        _, *engines, replicas = vectors("09-manifest")
+        for block in engines:
+            engine = records.decode_engine(unhexed(block, "chunk"), "engine")
+            self.assertEqual(flat(engine, ""), without(block, "name", "type", "chunk"))
+        rows = records.decode_rows(records.REPLICAS, records.ReplicaRow, 22, unhexed(replicas, "bytes"), "replicas")
+        self.assertEqual(flat(rows, "rows"), without(replicas, "name", "type", "bytes"))
+
+
+class HostileBytes(unittest.TestCase):
+    """Whatever the bytes, a decoder gives a record or a clean error."""
+
+    def decoders(self):
+        for record in records.CONTROL.values():
+            yield lambda data, record=record: records.decode(record, data, "fuzz")
+        yield lambda data: records.decode_rows(records.FILES, records.FileRow, 10, data, "fuzz")
+        yield lambda data: records.decode_rows(records.REPLICAS, records.ReplicaRow, 22, data, "fuzz")
+        yield lambda data: records.decode_engine(data, "fuzz")
+        yield lambda data: records.decode_recipe(data, "fuzz")
+        yield lambda data: keys.decode_config(data)
+        yield lambda data: keys.decode_key(data)
+        yield lambda data: keys.parse_recovery(data.decode("latin-1"))
+        yield lambda data: read_frame_table(PLAIN, 1, "fuzz", len(data), lambda at, length: data[at : at + length])
+        for kind in records.CONTROL:
+            yield lambda data, kind=kind: open_object(PLAIN, kind, "", data, "fuzz")
+
+    def seeds(self):
+        for chapter in ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note"]:
+            for block in vectors(chapter):
+                yield from (
+                    bytes.fromhex(block[field]) for field in ("bytes", "chunk", "record", "plain") if len(block.get(field, "")) > 20
+                )
+
+    def test_mutated_vectors(self):
+        draw = random.Random(1)
+        for seed in self.seeds():
+            for _ in range(40):
+                data = bytearray(seed)
+                for _ in range(draw.randrange(1, 4)):
+                    data[draw.randrange(len(data))] = draw.choice([0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)])
+                data = bytes(data[: draw.randrange(len(data) + 1)] if draw.randrange(4) == 0 else data)
+                for decode in self.decoders():
+                    try:
+                        decode(data)
+                    except ReaderError:
+                        pass
+
+    def test_varints_have_one_form(self):
+        for bad in (b"\x80\x00", b"\xff" * 11, b"\xff" * 9 + b"\x02", b"\x80"):
+            self.assertRaises(Damage, Reader(bad, "v").varint, "v")
+        self.assertEqual(Reader(b"\xff" * 9 + b"\x01", "v").varint("v"), 2**64 - 1)
+        self.assertEqual([Reader(bytes([n]), "v").signed("v") for n in range(4)], [0, -1, 1, -2])
+
+    def test_a_zstd_bomb_is_refused(self):
+        import zstandard
+
+        plain = bytes(8) + bytes(100 << 20)
+        body = zstandard.ZstdCompressor(write_content_size=False).compress(plain)
+        head = b"ESKER\x0e\x01\x00\x00\x01" + (100).to_bytes(4, "little") + bytes(32)
+        self.assertRaises(Damage, open_object, PLAIN, records.NOTE, "", seal(PLAIN, CONTROL_KEY, bytes(32), 0, 0, head, body, head), "bomb")
+
+
+# A writer, for tests only: just enough to make repositories that an honest writer would not.
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value >= 0x80:
+        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+    return out + bytes([value])
+
+
+def blob(value: bytes) -> bytes:
+    return varint(len(value)) + value
+
+
+def counted(items) -> bytes:
+    return varint(len(items)) + b"".join(items)
+
+
+def seal(sealing, context, salt, number, role, aad, body, before=b"") -> bytes:
+    if sealing.master is None:
+        key = derive_key(CHECKSUM_KEY, salt)
+        sealed = body + blake3(nonce(number, role) + len(aad).to_bytes(8, "little") + aad + body, key=key).digest(16)
+    else:
+        sealed = AESGCM(derive_key(context, sealing.master + salt)).encrypt(nonce(number, role), body, aad)
+    return before + sealed
+
+
+class Writer:
+    """One host, one backup, from rows given as they are."""
+
+    def __init__(self, root: Path, sealing: Sealing):
+        self.root, self.sealing, self.salt = root, sealing, 0
+        self.chunks = {1: [], 2: []}
+
+    def put(self, path: str, data: bytes) -> None:
+        where = self.root / path
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.write_bytes(data)
+
+    def named(self, folder: str, kind: int, record: bytes) -> bytes:
+        self.salt += 1
+        salt = bytes([self.salt]) * 32
+        head = b"ESKER" + bytes([kind, 1, 0, self.sealing.mode, 0]) + len(record).to_bytes(4, "little") + salt
+        data = seal(self.sealing, CONTROL_KEY, salt, 0, 0, head, record, head)
+        name = blake3(data).digest()
+        self.put(f"{folder}/{name.hex()}", data)
+        return name
+
+    def chunk(self, kind: int, content: bytes) -> bytes:
+        self.chunks[kind].append(content)
+        return self.sealing.chunk_id(kind, content)
+
+    def packs(self) -> None:
+        for kind, folder in ((1, "data"), (2, "meta")):
+            salt, frames, table = bytes([0xF0 + kind]) * 32, b"", []
+            header = b"ESKER" + bytes([2 + kind, 1, 0])
+            for number, content in enumerate(self.chunks[kind]):
+                last = number == len(self.chunks[kind]) - 1
+                lengths = (len(content) + 16).to_bytes(4, "little") + len(content).to_bytes(4, "little")
+                aad = header + salt + number.to_bytes(4, "little") + bytes([kind, 0]) + lengths + bytes([last])
+                frames += seal(self.sealing, PACK_KEY, salt, number, 0, aad, content)
+                entry = bytes([kind, 0]) + self.sealing.chunk_id(kind, content) + varint(len(content) + 16) + varint(len(content))
+                table.append(entry)
+            plain = counted(table)
+            tail = (len(plain) + 16).to_bytes(4, "little") + len(table).to_bytes(4, "little") + b"ESKERend"
+            data = header + salt + frames + seal(self.sealing, PACK_KEY, salt, 0, 1, header + salt + tail, plain) + tail
+            self.put(f"packs/{folder}/{'1' * 32}/{blake3(data).hexdigest()}", data)
+
+    def table(self, rows: list[bytes]) -> bytes:
+        pieces = [self.chunk(2, b"\x01" + counted([row])) for row in rows]
+        return varint(len(rows)) + counted(pieces)
+
+    def file(self, path: bytes, content: bytes, size=None, digest=None, role=0, operations=None) -> bytes:
+        if operations is None:
+            operations = [b"\x03" + blob(content)] if content else []
+        recipe = [self.chunk(2, b"\x05\x01" + counted([operation])) for operation in operations]
+        size = len(content) if size is None else size
+        chunks = sum(operation[0] == records.CHUNK for operation in operations)
+        body = varint(size) + (digest or blake3(content).digest()) + bytes([role]) + b"\x01\x00" + varint(chunks) + counted(recipe)
+        return self.row(path, 1, body)
+
+    @staticmethod
+    def row(path: bytes, node: int, body: bytes = b"", mode: int = 0o755) -> bytes:
+        return blob(path) + varint(mode) + b"\x00\x00" + b"\x02" + bytes(4) + bytes([node]) + body
+
+    def engine(self, folder: bytes, rows: list[bytes], size: int) -> bytes:
+        record = b"\x04\x00" + blob(b"d") + blob(folder) + self.table(rows) + b"\x00\x00" + b"\x00\x00\x00\x00" + bytes(4)
+        return self.chunk(2, record + b"\x00" + varint(len(rows)) + varint(size))
+
+    def backup(self, rows: list[bytes], files: int, size: int, engines=(), host=b"h") -> None:
+        hosts = [blob(host) + self.table(rows) + counted(engines) + varint(files) + varint(size)]
+        record = blob(b"hand-made") + blob(b"c") + b"\x01" * 16 + bytes(16) + blob(b"test") + b"\x00\x00" + counted(hosts)
+        record += b"\x00\x00" + b"\x00" * 4 + varint(files) + varint(size) + bytes(10)
+        self.packs()
+        self.named("manifests", records.MANIFEST, record)
+
+
+class Repositories(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.root = Path(self.folder.name)
+        self.repo, self.out = self.root / "repo", self.root / "out"
+
+    def run_reader(self, *arguments):
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = esker_reader.main([str(argument) for argument in arguments])
+        return code, out.getvalue(), err.getvalue()
+
+    def golden(self, number: int) -> dict:
+        block = vectors("repository")[number]
+        for field, value in block.items():
+            if field.startswith("object."):
+                path = self.repo / field.removeprefix("object.")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(bytes.fromhex(value))
+        (self.root / "passphrase").write_text(unquoted(block["passphrase"]) + "\n")
+        return block
+
+    def secret(self, number: int) -> list:
+        return ["--passphrase-file", self.root / "passphrase"] if number else []
+
+    def test_golden_repositories_come_back_whole(self):
+        for number in (0, 1):
+            with self.subTest(number), tempfile.TemporaryDirectory() as folder:
+                self.repo, self.out = Path(folder) / "repo", Path(folder) / "out"
+                block = self.golden(number)
+                code, out, err = self.run_reader("list", self.repo, *self.secret(number))
+                self.assertEqual((code, err), (0, ""))
+                self.assertRegex(out, "golden .*db-1, db-2.* 5 files .* valid held new")
+                code, out, err = self.run_reader("restore", self.repo, "golden", self.out, *self.secret(number))
+                self.assertEqual((code, err), (0, ""))
+                self.check_restored(block)
+                code, out, err = self.run_reader("verify", self.repo, *self.secret(number))
+                self.assertEqual((code, out, err), (0, "1 backups, 5 files read, 0 faults\n", ""))
+                code, _, err = self.run_reader("restore", self.repo, "golden", self.out, *self.secret(number))
+                self.assertEqual((code, err.count("\n")), (1, 1))
+
+    def check_restored(self, block: dict):
+        expected = {}
+        for field, value in block.items():
+            node, _, path = field.partition(".")
+            if node in ("file", "folder", "link"):
+                expected[bytes.fromhex(path)] = (node, bytes.fromhex(value))
+        root, found = os.fsencode(self.out), {}
+        for folder, folders, files in os.walk(root):
+            for path in [folder] + [os.path.join(folder, name) for name in folders + files]:
+                if os.path.islink(path):
+                    found[path[len(root) + 1 :]] = ("link", os.readlink(path))
+                elif os.path.isdir(path):
+                    found[path[len(root) + 1 :]] = ("folder", (os.stat(path).st_mode & 0o7777).to_bytes(2, "big"))
+                else:
+                    found[path[len(root) + 1 :]] = ("file", Path(os.fsdecode(path)).read_bytes())
+        found.pop(b"")
+        self.assertEqual(found, expected)
+        sst = os.stat(root + b"/db-1/data/engine/000001.sst")
+        self.assertEqual((sst.st_mode & 0o7777, sst.st_mtime_ns), (0o600, 1_000_000_000 * 10**9 + 5))
+        self.assertLess(sst.st_blocks * 512, sst.st_size, "the hole was filled")
+        self.assertEqual(os.stat(root + b"/db-1/data").st_mtime_ns, 1_000_000_001 * 10**9 + 6)
+
+    def test_a_wrong_passphrase_is_one_line(self):
+        self.golden(1)
+        (self.root / "wrong").write_text("not it\n")
+        for arguments in (["--passphrase-file", self.root / "wrong"], []):
+            code, out, err = self.run_reader("list", self.repo, *arguments)
+            self.assertEqual((code, out, err.count("\n")), (1, "", 1))
+        (self.root / "wrong").write_text("ESKER-0000\n")
+        code, _, err = self.run_reader("list", self.repo, "--recovery-key-file", self.root / "wrong")
+        self.assertEqual((code, err.count("\n")), (1, 1))
+
+    def test_a_plain_repository_is_refused_to_who_has_a_passphrase(self):
+        self.golden(0)
+        self.assertEqual(self.run_reader("list", self.repo, *self.secret(1))[0], 1)
+
+    def test_the_second_config_serves_when_the_first_is_damaged(self):
+        self.golden(1)
+        (self.repo / "config").write_bytes(b"ESKER")
+        code, out, err = self.run_reader("verify", self.repo, *self.secret(1))
+        self.assertEqual((code, out), (0, "1 backups, 5 files read, 0 faults\n"))
+        self.assertIn("config", err)
+
+    def test_another_config_than_the_keys_is_refused(self):
+        self.golden(1)
+        config = bytearray((self.repo / "config").read_bytes())
+        config[43] ^= 1
+        config[51:] = blake3(bytes(config[:51])).digest()
+        for name in ("config", "config.copy"):
+            (self.repo / name).write_bytes(config)
+        self.assertEqual(self.run_reader("list", self.repo, *self.secret(1))[0], 3)
+
+    def test_every_lost_or_flipped_object_is_found_or_not_needed(self):
+        for number in (0, 1):
+            self.repo = self.root / str(number)
+            block = self.golden(number)
+            paths = [field.removeprefix("object.") for field in block if field.startswith("object.")]
+            for path in paths:
+                self.golden(number)
+                data = bytearray((self.repo / path).read_bytes())
+                data[len(data) // 2] ^= 0x10
+                (self.repo / path).write_bytes(data)
+                code, _, err = self.run_reader("verify", self.repo, *self.secret(number))
+                self.assertTrue(err, path)
+                allowed = (0,) if path.startswith("config") else (1, 3) if path.startswith("keys/") else (3,)
+                self.assertIn(code, allowed, path)
+                (self.repo / path).unlink()
+                code = self.run_reader("verify", self.repo, *self.secret(number))[0]
+                needed = path.startswith(("packs/", "keys/"))
+                self.assertEqual(code != 0, needed, path)
+
+    def test_unknown_objects_are_left_alone(self):
+        self.golden(0)
+        for path in ("new/thing", "manifests/README", f"manifests/{'A' * 64}", f"sessions/{'1' * 32}/beat-7", "packs/data/x/y"):
+            (self.repo / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.repo / path).write_bytes(b"?")
+        self.assertEqual(self.run_reader("verify", self.repo)[::2], (0, ""))
+
+    # Repositories made by hand.
+
+    def hand_made(self, make) -> tuple:
+        block = vectors("02-config")[1]
+        writer = Writer(self.repo, PLAIN)
+        for name in ("config", "config.copy"):
+            writer.put(name, unhexed(block, "bytes"))
+        make(writer)
+        return self.run_reader("restore", self.repo, "hand-made", self.out)
+
+    def refused(self, make, why: str):
+        code, _, err = self.hand_made(make)
+        self.assertEqual(code, 3, err)
+        self.assertIn(why, err)
+        self.assertFalse(self.out.exists(), "something was written")
+
+    def test_a_hand_made_repository_restores(self):
+        def make(w: Writer):
+            data = os.urandom(3000)
+            chunk = b"\x01" + w.chunk(1, data) + varint(3000)
+            big = w.file(b"big", data + bytes(9000) + data, operations=[chunk, b"\x02" + varint(9000), chunk])
+            engine = w.engine(b"e", [w.file(b"CURRENT", b"MANIFEST-1\n", role=6)], 11)
+            w.backup([w.row(b"", 2), w.row(b"e", 2), big], 2, 15011, [engine])
+
+        self.assertEqual(self.hand_made(make)[::2], (0, ""))
+        self.assertEqual((self.out / "h/e/CURRENT").read_bytes(), b"MANIFEST-1\n")
+        self.assertEqual((self.out / "h/big").stat().st_size, 15000)
+        self.assertEqual(self.run_reader("verify", self.repo)[0], 0)
+
+    def test_a_path_that_leaves_its_folder(self):
+        for number, path in enumerate([b"../x", b"/x", b"a/../../x", b"a//x", b"x\0"]):
+            self.repo = self.root / str(number)
+            self.refused(lambda w: w.backup([w.row(b"", 2), w.file(path, b"x")], 1, 1), "not a path")
+
+    def test_a_file_below_a_link(self):
+        def make(w: Writer):
+            w.backup([w.row(b"", 2), w.row(b"a", 3, blob(b"/tmp")), w.file(b"a/x", b"x")], 1, 1)
+
+        self.refused(make, "no folder")
+
+    def test_a_path_that_stands_twice(self):
+        def make(w: Writer):
+            engine = w.engine(b"", [w.file(b"a", b"x")], 1)
+            w.backup([w.row(b"", 2), w.row(b"a", 3, blob(b"/tmp/x"))], 1, 1, [engine])
+
+        self.refused(make, "twice")
+
+    def test_a_host_name_that_is_a_path(self):
+        for number, name in enumerate([b"..", b"../x", b"", b"a/b", b"a\0", b"x" * 256]):
+            self.repo = self.root / str(number)
+            self.refused(lambda w: w.backup([w.row(b"", 2)], 0, 0, host=name), "not a name")
+
+    def test_a_recipe_of_another_length(self):
+        self.refused(lambda w: w.backup([w.row(b"", 2), w.file(b"a", b"x", size=1 << 50)], 1, 1 << 50), "recipe of 1 bytes")
+
+    def test_a_file_that_is_not_its_hash(self):
+        code, _, err = self.hand_made(lambda w: w.backup([w.row(b"", 2), w.file(b"a", b"x", digest=bytes(32))], 1, 1))
+        self.assertEqual(code, 3, err)
+
+    def test_a_chunk_that_is_nowhere(self):
+        operation = b"\x01" + bytes(32) + b"\x01"
+        code, _, err = self.hand_made(lambda w: w.backup([w.row(b"", 2), w.file(b"a", b"x", operations=[operation])], 1, 1))
+        self.assertEqual((code, "in no pack" in err), (3, True))
+
+    def test_counts_that_lie(self):
+        self.refused(lambda w: w.backup([w.row(b"", 2), w.file(b"a", b"x")], 2, 1), "promised")
+
+    def test_a_chunk_that_moved_meanwhile_is_found(self):
+        self.golden(0)
+        repo = Repository(self.repo, None, self.fail)
+        backup = find(repo, "golden", self.fail)
+        repo.chunk(records.TABLE, backup.manifest.hosts[0].tree.pieces[0])
+        session = next((self.repo / "packs/data").iterdir())
+        session.rename(session.parent / ("f" * 32))
+        plan = plan_host(repo, backup.manifest.hosts[0])
+        for row in plan.files:
+            read_file(repo, row)
+
+    def test_text_for_terminals_is_escaped(self):
+        def make(w: Writer):
+            w.backup([w.row(b"", 2)], 0, 0, host=b"\x1b[2Jevil\n")
+
+        self.hand_made(make)
+        self.assertNotIn("\x1b", self.run_reader("list", self.repo)[1])
+
+
+if __name__ == "__main__":
+    unittest.main()
