@@ -3,6 +3,7 @@
 use crate::error::{FormatError, Result};
 use crate::ids::RepositoryId;
 use crate::layout::ObjectKind;
+use crate::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
 use crate::sealed_object::{read_header, write_header};
 use crate::wire::{Reader, Writer};
 
@@ -95,6 +96,12 @@ impl Config {
         let chunker = ChunkerParameters { min: input.u32("min")?, avg: input.u32("avg")?, max: input.u32("max")? }.check()?;
         let pack_target = input.u32("pack target")?;
         let zstd_level = input.u8("zstd level")?.cast_signed();
+        if !(PACK_TARGET_MIN..=PACK_TARGET_MAX).contains(&pack_target) {
+            return Err(FormatError::BadValue { field: "pack target", found: pack_target.to_string() });
+        }
+        if !(1..=22).contains(&zstd_level) {
+            return Err(FormatError::BadValue { field: "zstd level", found: zstd_level.to_string() });
+        }
         let created_ms = input.u64("created")?;
         input.finish("config")?;
         Ok(Self { repository, encrypted, chunker, pack_target, zstd_level, created_ms })

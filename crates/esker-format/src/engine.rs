@@ -1,7 +1,7 @@
 //! What a backup records of one engine and of the replicas in it (format-spec chapter 9).
 
 use crate::error::{FormatError, Result};
-use crate::limits::{NAME_MAX, PATH_MAX, TEXT_MAX};
+use crate::limits::{NAME_MAX, PATH_MAX, TEXT_MAX, TEXTS_MAX};
 use crate::table::{Row, TableRef, TableType};
 use crate::wire::{Reader, Record, Writer};
 
@@ -86,7 +86,7 @@ impl Record for EngineRecord {
             scheme: PartitionScheme::from_u8(input.u8("partition scheme")?)?,
             comparator: input.option("comparator", |input| input.text("comparator", TEXT_MAX))?,
             merge_operator: input.option("merge operator", |input| input.text("merge operator", TEXT_MAX))?,
-            column_families: input.list("column families", 1, |input| input.text("column family", TEXT_MAX))?,
+            column_families: input.list_max("column families", TEXTS_MAX, 1, |input| input.text("column family", TEXT_MAX))?,
             format_version_max: input.u32("format version")?,
             database_id: input.option("database id", |input| input.text("database id", TEXT_MAX))?,
             file_count: input.varint("file count")?,

@@ -184,11 +184,8 @@ impl Record for FileContent {
             })
         })?;
         let chunks = input.varint("chunks")?;
-        let recipe = input.list("recipe", ChunkId::LEN, |input| input.array("recipe piece").map(ChunkId))?;
-        if recipe.len() > limits::RECIPE_PIECES_MAX {
-            let (found, limit) = (recipe.len() as u64, limits::RECIPE_PIECES_MAX as u64);
-            return Err(FormatError::OverLimit { field: "recipe pieces", found, limit });
-        }
+        let limit = limits::RECIPE_PIECES_MAX as u64;
+        let recipe = input.list_max("recipe", limit, ChunkId::LEN, |input| input.array("recipe piece").map(ChunkId))?;
         Ok(Self { size, hash, role, inode, identity, chunks, recipe })
     }
 }

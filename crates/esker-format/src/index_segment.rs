@@ -6,7 +6,7 @@
 use crate::error::Result;
 use crate::ids::{ObjectId, SessionId};
 use crate::layout::{PackKind, PackName};
-use crate::pack::{FrameEntry, FrameTable};
+use crate::pack::{FrameTable, read_frames};
 use crate::wire::{Reader, Record, Writer};
 
 /// A pack with its frame table.
@@ -34,6 +34,7 @@ impl Record for IndexedPack {
         out.u8(self.name.kind as u8);
         out.raw(&self.name.session.0);
         out.raw(&self.name.id.0);
+        out.u16(self.table.format);
         out.raw(&self.table.salt);
         out.list(&self.table.frames, |out, frame| frame.write(out));
     }
@@ -42,9 +43,10 @@ impl Record for IndexedPack {
         let kind = PackKind::from_u8(input.u8("pack kind")?)?;
         let session = SessionId(input.array("session")?);
         let id = ObjectId(input.array("pack id")?);
+        let format = input.u16("format")?;
         let salt = input.array("salt")?;
-        let frames = input.list("frames", 36, FrameEntry::read)?;
-        Ok(Self { name: PackName { kind, session, id }, table: FrameTable { salt, frames } })
+        let frames = read_frames(input)?;
+        Ok(Self { name: PackName { kind, session, id }, table: FrameTable { format, salt, frames } })
     }
 }
 
@@ -59,7 +61,7 @@ impl Record for IndexSegment {
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         Ok(Self {
             replaces: input.list("replaced segments", 32, |input| input.array("segment id").map(ObjectId))?,
-            packs: input.list("packs", 82, IndexedPack::read)?,
+            packs: input.list("packs", 84, IndexedPack::read)?,
         })
     }
 }

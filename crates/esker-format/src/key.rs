@@ -8,12 +8,13 @@ use crate::error::{FormatError, Result};
 use crate::layout::ObjectKind;
 use crate::limits;
 use crate::seal::{MasterKey, Part, Sealer};
-use crate::sealed_object::{read_header, write_header};
+use crate::sealed_object::{FORMAT, read_header, write_header_of};
 use crate::wire::{Reader, Record, Writer};
 
 const WRAPPED: Part = Part { number: 0, role: 2 };
 const RECOVERY_CONTEXT: &str = "esker 2026 v1 recovery key";
 const WRAPPED_MAX: usize = 2048;
+const NO_COST: Argon2Cost = Argon2Cost { memory_kib: 0, passes: 0, lanes: 0 };
 
 /// How a key object is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,9 @@ impl Argon2Cost {
         over("argon2 memory in KiB", self.memory_kib, limits::ARGON2_MEMORY_KIB_MAX)?;
         over("argon2 passes", self.passes, limits::ARGON2_PASSES_MAX)?;
         over("argon2 lanes", self.lanes, limits::ARGON2_LANES_MAX)?;
+        if self.passes == 0 || self.lanes == 0 || self.memory_kib < 8 * self.lanes {
+            return Err(FormatError::BadValue { field: "argon2 cost", found: format!("{self:?}") });
+        }
         Ok(self)
     }
 }
@@ -70,6 +74,7 @@ pub struct Unwrapped {
 pub struct KeyObject {
     /// How it is opened.
     pub kind: KeyKind,
+    format: u16,
     salt: [u8; 32],
     wrapped: Vec<u8>,
 }
@@ -93,7 +98,11 @@ impl KeyObject {
             Secret::Passphrase(_) => KeyKind::Passphrase(cost.check()?),
             Secret::Recovery(_) => KeyKind::Recovery,
         };
-        let mut key = Self { kind, salt, wrapped: content.to_bytes() };
+        let (found, limit) = (content.label.len() as u64, limits::NAME_MAX as u64);
+        if found > limit {
+            return Err(FormatError::OverLimit { field: "label", found, limit });
+        }
+        let mut key = Self { format: FORMAT, kind, salt, wrapped: content.to_bytes() };
         let sealer = Sealer::aead(&*key.derive(secret)?)?;
         let aad = key.head();
         sealer.seal(WRAPPED, &aad, &mut key.wrapped)?;
@@ -131,27 +140,28 @@ impl KeyObject {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         read_header(&mut Reader::new(bytes), ObjectKind::Key)?;
         let mut input = Reader::new(check_hash(bytes, "key object")?);
-        read_header(&mut input, ObjectKind::Key)?;
+        let format = read_header(&mut input, ObjectKind::Key)?;
         let kind = input.u8("key kind")?;
         let cost = Argon2Cost { memory_kib: input.u32("memory")?, passes: input.u32("passes")?, lanes: input.u32("lanes")? };
         let kind = match kind {
             1 => KeyKind::Passphrase(cost.check()?),
-            2 => KeyKind::Recovery,
+            2 if cost == NO_COST => KeyKind::Recovery,
+            2 => return Err(FormatError::BadValue { field: "cost of a recovery key", found: format!("{cost:?}") }),
             other => return Err(FormatError::BadValue { field: "key kind", found: other.to_string() }),
         };
         let salt = input.array("salt")?;
         let wrapped = input.bytes("wrapped key", WRAPPED_MAX)?.to_vec();
         input.finish("key object")?;
-        Ok(Self { kind, salt, wrapped })
+        Ok(Self { format, kind, salt, wrapped })
     }
 
     fn head(&self) -> Vec<u8> {
         let (kind, cost) = match self.kind {
             KeyKind::Passphrase(cost) => (1, cost),
-            KeyKind::Recovery => (2, Argon2Cost { memory_kib: 0, passes: 0, lanes: 0 }),
+            KeyKind::Recovery => (2, NO_COST),
         };
         let mut out = Writer::default();
-        write_header(&mut out, ObjectKind::Key);
+        write_header_of(&mut out, ObjectKind::Key, self.format);
         out.u8(kind);
         out.u32(cost.memory_kib);
         out.u32(cost.passes);

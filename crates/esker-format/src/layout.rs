@@ -1,6 +1,7 @@
 //! Where objects live and which kind they are of (format-spec chapter 1).
 
 use crate::ids::{ObjectId, SessionId};
+use crate::limits::BEAT_MAX;
 
 /// The kind byte in every object's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -191,7 +192,8 @@ pub fn session_from_path(path: &str) -> Option<(SessionId, SessionRecord)> {
         beat => {
             let digits = beat.strip_prefix("beat-")?;
             let plain = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
-            SessionRecord::Beat(if plain { digits.parse().ok()? } else { return None })
+            let number = if plain { digits.parse().ok()? } else { return None };
+            SessionRecord::Beat((1..=BEAT_MAX).contains(&number).then_some(number)?)
         }
     };
     Some((SessionId::from_hex(session).ok()?, record))

@@ -8,6 +8,8 @@ pub const FRAME_OVERHEAD_MAX: usize = 64;
 pub const PACK_MAX: u64 = 256 << 20;
 /// Frames of one pack, at most.
 pub const PACK_FRAMES_MAX: usize = 1 << 20;
+/// Plain bytes of one table piece or recipe piece, at most; writers aim at a quarter of it.
+pub const TABLE_PIECE_MAX: usize = 4 << 20;
 /// Plain bytes of one control object (manifest, index segment, and the like), at most.
 pub const CONTROL_PLAIN_MAX: usize = 128 << 20;
 /// Bytes of `config` and of a key object, at most.
@@ -30,8 +32,18 @@ pub const RECIPE_PIECES_MAX: usize = 1 << 16;
 pub const FILE_MAX: u64 = 1 << 60;
 /// Entries of any list that has no limit of its own; each entry also needs its bytes to be there.
 pub const LIST_MAX: u64 = 1 << 26;
+/// Hosts of one backup, at most.
+pub const HOSTS_MAX: u64 = 1 << 16;
+/// Tags, warnings and column families of one backup, engine or note, at most.
+pub const TEXTS_MAX: u64 = 1 << 14;
 /// Pieces of one table, at most.
 pub const TABLE_PIECES_MAX: usize = 1 << 20;
+/// Bytes at which a writer closes a pack, at least.
+pub const PACK_TARGET_MIN: u32 = 64 << 10;
+/// Bytes at which a writer closes a pack, at most.
+pub const PACK_TARGET_MAX: u32 = 64 << 20;
+/// Number of a session's beat, at most: eight digits.
+pub const BEAT_MAX: u32 = 99_999_999;
 /// argon2 memory of a key object, KiB, at most (256 MiB).
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
 /// argon2 passes of a key object, at most.

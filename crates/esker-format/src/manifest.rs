@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::ids::{ChunkId, ObjectId, SessionId};
-use crate::limits::{NAME_MAX, TEXT_MAX};
+use crate::limits::{HOSTS_MAX, NAME_MAX, TEXT_MAX, TEXTS_MAX};
 use crate::table::TableRef;
 use crate::wire::{Reader, Record, Writer};
 
@@ -183,9 +183,9 @@ impl Record for Manifest {
             started_ms: input.u64("started")?,
             finished_ms: input.u64("finished")?,
             written_by: input.text("written by", NAME_MAX)?,
-            tags: input.list("tags", 1, |input| input.text("tag", NAME_MAX))?,
-            warnings: input.list("warnings", 1, |input| input.text("warning", TEXT_MAX))?,
-            hosts: input.list("hosts", 7, HostRecord::read)?,
+            tags: input.list_max("tags", TEXTS_MAX, 1, |input| input.text("tag", NAME_MAX))?,
+            warnings: input.list_max("warnings", TEXTS_MAX, 1, |input| input.text("warning", TEXT_MAX))?,
+            hosts: input.list_max("hosts", HOSTS_MAX, 6, HostRecord::read)?,
             seen: TableRef::read(input)?,
             keys: input.list("keys", 32, id)?,
             segments: input.list("segments", 32, id)?,

@@ -5,7 +5,7 @@
 
 use crate::error::{FormatError, Result};
 use crate::ids::ObjectId;
-use crate::limits::NAME_MAX;
+use crate::limits::{NAME_MAX, TEXTS_MAX};
 use crate::wire::{Reader, Record, Writer};
 
 /// `notes/<hash>`
@@ -43,7 +43,7 @@ impl Record for Note {
                 1 => true,
                 other => return Err(FormatError::BadValue { field: "hold", found: other.to_string() }),
             },
-            tags: input.list("tags", 1, |input| input.text("tag", NAME_MAX))?,
+            tags: input.list_max("tags", TEXTS_MAX, 1, |input| input.text("tag", NAME_MAX))?,
             supersedes: input.list("supersedes", 32, |input| input.array("note").map(ObjectId))?,
         })
     }

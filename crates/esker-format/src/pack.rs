@@ -1,6 +1,6 @@
 //! Packs: many chunks in one object (format-spec chapter 5).
 //!
-//! `header 8 | salt 32 | frames | sealed frame table | tail 16`. A frame is one chunk, compressed, then sealed, and
+//! `header 8 | mode 1 | salt 32 | frames | sealed frame table | tail 16`. A frame is one chunk, compressed, then sealed, and
 //! decodes on its own. The table names every frame's chunk and lengths; it is sealed too, so that a pack can be listed
 //! without trusting it. `PackBuilder` writes, `FrameTable` and `FrameOpener` read.
 
@@ -9,11 +9,11 @@ use crate::ids::{ChunkId, ObjectId};
 use crate::layout::PackKind;
 use crate::limits::{self, CHUNK_PLAIN_MAX, FRAME_OVERHEAD_MAX, PACK_FRAMES_MAX, PACK_MAX};
 use crate::seal::{ChunkKind, Part, SALT_LEN, Sealer, Sealing, TAG_LEN};
-use crate::sealed_object::{HEADER_LEN, read_header, write_header};
+use crate::sealed_object::{FORMAT, HEADER_LEN, check_one_frame, read_header, write_header_of};
 use crate::wire::{Reader, Record, Writer};
 
-/// Bytes before the first frame: header and salt.
-pub const HEAD_LEN: usize = HEADER_LEN + SALT_LEN;
+/// Bytes before the first frame: header, mode and salt.
+pub const HEAD_LEN: usize = HEADER_LEN + 1 + SALT_LEN;
 /// Bytes of the tail: table length, frame count, closing magic.
 pub const TAIL_LEN: usize = 16;
 const TAIL_MAGIC: &[u8; 8] = b"ESKERend";
@@ -98,10 +98,9 @@ pub struct Frame {
 }
 
 impl Frame {
-    fn aad(&self, kind: PackKind, salt: &[u8; SALT_LEN]) -> Vec<u8> {
+    fn aad(&self, head: &PackHead) -> Vec<u8> {
         let mut out = Writer::default();
-        write_header(&mut out, kind.object_kind());
-        out.raw(salt);
+        head.write(&mut out);
         out.u32(self.number);
         out.u8(self.entry.kind as u8);
         out.u8(self.entry.codec as u8);
@@ -116,9 +115,42 @@ impl Frame {
     }
 }
 
+/// The first bytes of a pack: everything in it is authenticated together with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackHead {
+    /// Data or metadata.
+    pub kind: PackKind,
+    /// The format it was written in.
+    pub format: u16,
+    /// How it is sealed, as `Sealing::mode`.
+    pub mode: u8,
+    /// The salt that its key is derived with.
+    pub salt: [u8; SALT_LEN],
+}
+
+impl PackHead {
+    fn write(&self, out: &mut Writer) {
+        write_header_of(out, self.kind.object_kind(), self.format);
+        out.u8(self.mode);
+        out.raw(&self.salt);
+    }
+
+    fn read(input: &mut Reader<'_>, kind: PackKind, sealing: &Sealing) -> Result<Self> {
+        let format = read_header(input, kind.object_kind())?;
+        let mode = input.u8("mode")?;
+        if mode != sealing.mode() {
+            let (found, expected) = (Sealing::mode_name(mode), Sealing::mode_name(sealing.mode()));
+            return Err(FormatError::WrongMode { what: kind.object_kind().name(), found, expected });
+        }
+        Ok(Self { kind, format, mode, salt: input.array("salt")? })
+    }
+}
+
 /// The frame table of one pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrameTable {
+    /// The format that the pack was written in.
+    pub format: u16,
     /// The salt that the pack's key is derived with.
     pub salt: [u8; SALT_LEN],
     /// The frames in order.
@@ -142,10 +174,10 @@ impl FrameTable {
         })
     }
 
-    /// The pack's length in bytes that these frames make.
-    pub fn pack_len(&self) -> u64 {
+    /// The length in bytes of a pack with these frames and a sealed table of `table_len`.
+    fn pack_len(&self, table_len: u32) -> u64 {
         let frames: u64 = self.frames.iter().map(|entry| u64::from(entry.stored_len)).sum();
-        (HEAD_LEN + TAIL_LEN + TAG_LEN) as u64 + frames + self.table_bytes().len() as u64
+        (HEAD_LEN + TAIL_LEN) as u64 + frames + u64::from(table_len)
     }
 
     fn table_bytes(&self) -> Vec<u8> {
@@ -162,17 +194,18 @@ impl FrameTable {
     /// # Errors
     /// `Damaged`, `WrongKind`, `TooNew`; `BadValue` if the frames do not fill the pack exactly.
     pub fn open(sealing: &Sealing, kind: PackKind, head: &[u8], sealed: &[u8], tail: &Tail, pack_len: u64) -> Result<Self> {
-        let mut input = Reader::new(head);
-        read_header(&mut input, kind.object_kind())?;
-        let salt = input.array("salt")?;
+        if pack_len > PACK_MAX {
+            return Err(FormatError::OverLimit { field: "pack", found: pack_len, limit: PACK_MAX });
+        }
+        let head = PackHead::read(&mut Reader::new(head), kind, sealing)?;
         let mut sealed = sealed.to_vec();
-        let aad = table_aad(kind, &salt, tail);
-        let plain = sealing.pack_sealer(&salt)?.open(TABLE, &aad, &mut sealed, "frame table")?;
+        let plain = sealing.pack_sealer(&head.salt)?.open(TABLE, &table_aad(&head, tail), &mut sealed, "frame table")?;
         let mut input = Reader::new(plain);
-        let frames = input.list("frames", FRAME_ENTRY_MIN, FrameEntry::read)?;
+        let frames = read_frames(&mut input)?;
         input.finish("frame table")?;
-        let table = Self { salt, frames };
-        if table.frames.len() == tail.frames as usize && table.pack_len() == pack_len {
+        check_kinds(kind, &frames)?;
+        let table = Self { format: head.format, salt: head.salt, frames };
+        if table.frames.len() == tail.frames as usize && table.pack_len(tail.table_len) == pack_len {
             Ok(table)
         } else {
             Err(FormatError::BadValue { field: "frame table", found: format!("frames that do not fill {pack_len} bytes") })
@@ -197,12 +230,32 @@ impl FrameTable {
 
 const TABLE: Part = Part { number: 0, role: 1 };
 
-fn table_aad(kind: PackKind, salt: &[u8; SALT_LEN], tail: &Tail) -> Vec<u8> {
+fn table_aad(head: &PackHead, tail: &Tail) -> Vec<u8> {
     let mut out = Writer::default();
-    write_header(&mut out, kind.object_kind());
-    out.raw(salt);
+    head.write(&mut out);
     tail.write(&mut out);
     out.into_bytes()
+}
+
+/// Reads a list of frame entries, at most as many as a pack may have.
+pub(crate) fn read_frames(input: &mut Reader<'_>) -> Result<Vec<FrameEntry>> {
+    input.list_max("frames", PACK_FRAMES_MAX as u64, FRAME_ENTRY_MIN, FrameEntry::read)
+}
+
+/// Data packs hold bytes, metadata packs tables.
+fn check_kinds(pack: PackKind, frames: &[FrameEntry]) -> Result<()> {
+    match frames.iter().find(|frame| pack_kind_of(frame.kind) != pack) {
+        Some(frame) => Err(FormatError::BadValue { field: "chunk kind", found: format!("{:?} in a {:?} pack", frame.kind, pack) }),
+        None => Ok(()),
+    }
+}
+
+/// The kind of pack that a chunk belongs in.
+pub fn pack_kind_of(chunk: ChunkKind) -> PackKind {
+    match chunk {
+        ChunkKind::Bytes => PackKind::Data,
+        ChunkKind::Table => PackKind::Meta,
+    }
 }
 
 /// The last sixteen bytes of a pack.
@@ -249,18 +302,18 @@ impl Tail {
 
 /// Opens the frames of one pack.
 pub struct FrameOpener {
-    kind: PackKind,
-    salt: [u8; SALT_LEN],
+    head: PackHead,
     sealer: Sealer,
 }
 
 impl FrameOpener {
-    /// For the pack with this salt.
+    /// For the pack of this kind, format and salt.
     ///
     /// # Errors
     /// `Codec` if the cipher refuses the key.
-    pub fn new(sealing: &Sealing, kind: PackKind, salt: [u8; SALT_LEN]) -> Result<Self> {
-        Ok(Self { kind, salt, sealer: sealing.pack_sealer(&salt)? })
+    pub fn new(sealing: &Sealing, kind: PackKind, format: u16, salt: [u8; SALT_LEN]) -> Result<Self> {
+        let head = PackHead { kind, format, mode: sealing.mode(), salt };
+        Ok(Self { head, sealer: sealing.pack_sealer(&salt)? })
     }
 
     /// The plain bytes of a frame, checked against its chunk's id. `sealed` is overwritten.
@@ -268,7 +321,7 @@ impl FrameOpener {
     /// # Errors
     /// `Damaged`, `Codec`, `WrongContent`.
     pub fn open(&self, sealing: &Sealing, frame: &Frame, sealed: &mut [u8], decoder: &mut FrameDecoder) -> Result<Vec<u8>> {
-        let body = self.sealer.open(frame.part(), &frame.aad(self.kind, &self.salt), sealed, "frame")?;
+        let body = self.sealer.open(frame.part(), &frame.aad(&self.head), sealed, "frame")?;
         let plain = decoder.decode(frame.entry.codec, body, frame.entry.plain_len as usize)?;
         if sealing.chunk_id(frame.entry.kind, &plain) == frame.entry.chunk {
             Ok(plain)
@@ -318,7 +371,10 @@ impl FrameDecoder {
     fn decode(&mut self, codec: Codec, body: &[u8], plain_len: usize) -> Result<Vec<u8>> {
         let plain = match codec {
             Codec::Raw => body.to_vec(),
-            Codec::Zstd => self.0.decompress(body, plain_len.min(CHUNK_PLAIN_MAX)).map_err(|error| compression(&error))?,
+            Codec::Zstd => {
+                check_one_frame(body)?;
+                self.0.decompress(body, plain_len.min(CHUNK_PLAIN_MAX)).map_err(|error| compression(&error))?
+            }
         };
         if plain.len() == plain_len { Ok(plain) } else { Err(FormatError::Damaged { what: "frame" }) }
     }
@@ -356,28 +412,30 @@ impl PackBuilder {
     /// # Errors
     /// `Codec` if the cipher refuses the key.
     pub fn new(sealing: &Sealing, kind: PackKind, salt: [u8; SALT_LEN]) -> Result<Self> {
+        let opener = FrameOpener::new(sealing, kind, FORMAT, salt)?;
         let mut head = Writer::default();
-        write_header(&mut head, kind.object_kind());
-        head.raw(&salt);
-        Ok(Self {
-            kind,
-            opener: FrameOpener::new(sealing, kind, salt)?,
-            bytes: head.into_bytes(),
-            table: FrameTable { salt, frames: Vec::new() },
-            waiting: None,
-        })
+        opener.head.write(&mut head);
+        let table = FrameTable { format: FORMAT, salt, frames: Vec::new() };
+        Ok(Self { kind, opener, bytes: head.into_bytes(), table, waiting: None })
     }
 
     /// Appends a chunk that `FrameEncoder` compressed to `body`.
     ///
     /// # Errors
-    /// `OverLimit` if the pack would grow over the format's limits.
+    /// `OverLimit` if the chunk is or the pack would grow over the format's limits; `BadValue` for a chunk of another kind
+    /// than the pack's.
     pub fn add(&mut self, chunk: ChunkId, kind: ChunkKind, codec: Codec, plain_len: u32, body: Vec<u8>) -> Result<()> {
         let stored_len = body.len() + TAG_LEN;
         let after = (self.len() + stored_len) as u64;
         let over = |field, found, limit| Err(FormatError::OverLimit { field, found, limit });
         if after > PACK_MAX / 2 {
             return over("pack", after, PACK_MAX / 2);
+        }
+        if plain_len as usize > CHUNK_PLAIN_MAX || body.len() > CHUNK_PLAIN_MAX + FRAME_OVERHEAD_MAX - TAG_LEN {
+            return over("chunk", u64::from(plain_len).max(body.len() as u64), CHUNK_PLAIN_MAX as u64);
+        }
+        if pack_kind_of(kind) != self.kind {
+            return Err(FormatError::BadValue { field: "chunk kind", found: format!("{kind:?} in a {:?} pack", self.kind) });
         }
         if self.table.frames.len() >= PACK_FRAMES_MAX {
             return over("frame count", self.table.frames.len() as u64 + 1, PACK_FRAMES_MAX as u64);
@@ -418,7 +476,7 @@ impl PackBuilder {
             table_len: u32::try_from(sealed.len() + TAG_LEN).unwrap_or(u32::MAX),
             frames: u32::try_from(self.table.frames.len()).unwrap_or(u32::MAX),
         };
-        self.opener.sealer.seal(TABLE, &table_aad(self.kind, &self.table.salt, &tail), &mut sealed)?;
+        self.opener.sealer.seal(TABLE, &table_aad(&self.opener.head, &tail), &mut sealed)?;
         let mut end = Writer::default();
         end.raw(&sealed);
         tail.write(&mut end);
@@ -429,7 +487,7 @@ impl PackBuilder {
     fn flush(&mut self, last: bool) -> Result<()> {
         if let Some((frame, mut body)) = self.waiting.take() {
             let frame = Frame { last, ..frame };
-            self.opener.sealer.seal(frame.part(), &frame.aad(self.kind, &self.table.salt), &mut body)?;
+            self.opener.sealer.seal(frame.part(), &frame.aad(&self.opener.head), &mut body)?;
             self.bytes.extend_from_slice(&body);
         }
         Ok(())
@@ -443,7 +501,7 @@ impl BuiltPack {
     /// Whatever does not come back as it went in.
     pub fn verify(&self, sealing: &Sealing) -> Result<()> {
         let table = FrameTable::of_pack(sealing, self.kind, &self.bytes)?;
-        let opener = FrameOpener::new(sealing, self.kind, table.salt)?;
+        let opener = FrameOpener::new(sealing, self.kind, table.format, table.salt)?;
         let mut decoder = FrameDecoder::new()?;
         for frame in table.frames() {
             opener.open(sealing, &frame, &mut slice_of(&self.bytes, &frame)?.to_vec(), &mut decoder)?;
@@ -458,7 +516,8 @@ impl BuiltPack {
 /// `CutShort`.
 pub fn slice_of<'a>(pack: &'a [u8], frame: &Frame) -> Result<&'a [u8]> {
     let start = frame.offset as usize;
-    pack.get(start..start + frame.entry.stored_len as usize).ok_or(FormatError::CutShort {
+    let end = start.saturating_add(frame.entry.stored_len as usize);
+    pack.get(start..end).ok_or(FormatError::CutShort {
         field: "frame",
         offset: start,
         needed: u64::from(frame.entry.stored_len),

@@ -55,7 +55,10 @@ pub struct RecipePiece {
 
 impl RecipePiece {
     /// The chunk's bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// `OverLimit` for a piece that no reader would take.
+    pub fn encode(&self) -> Result<Vec<u8>> {
         table::encode_single(TableType::Recipe, self)
     }
 
@@ -95,9 +98,8 @@ impl Record for RecipePiece {
             BYTE_CHUNKS => {}
             found => return Err(FormatError::BadValue { field: "recipe kind", found: found.to_string() }),
         }
-        let operations = input.list("operations", 2, read_operation)?;
-        let (found, limit) = (operations.len() as u64, limits::RECIPE_OPS_MAX as u64);
-        if found > limit { Err(FormatError::OverLimit { field: "operations", found, limit }) } else { Ok(Self { operations }) }
+        let operations = input.list_max("operations", limits::RECIPE_OPS_MAX as u64, 2, read_operation)?;
+        Ok(Self { operations })
     }
 }
 

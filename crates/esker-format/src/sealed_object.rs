@@ -23,16 +23,21 @@ const ZSTD: u8 = 1;
 
 /// Appends magic, kind and format.
 pub fn write_header(out: &mut Writer, kind: ObjectKind) {
-    out.raw(MAGIC);
-    out.u8(kind as u8);
-    out.u16(FORMAT);
+    write_header_of(out, kind, FORMAT);
 }
 
-/// Reads magic, kind and format.
+/// Appends magic, kind and the format that an object was read in: what authenticates an old object stays its own.
+pub fn write_header_of(out: &mut Writer, kind: ObjectKind, format: u16) {
+    out.raw(MAGIC);
+    out.u8(kind as u8);
+    out.u16(format);
+}
+
+/// Reads magic and kind, and gives the format.
 ///
 /// # Errors
 /// `WrongKind` for foreign bytes or another kind, `TooNew` for a format this version does not know.
-pub fn read_header(input: &mut Reader<'_>, kind: ObjectKind) -> Result<()> {
+pub fn read_header(input: &mut Reader<'_>, kind: ObjectKind) -> Result<u16> {
     let expected = kind.name();
     if input.left() < HEADER_LEN {
         return Err(FormatError::WrongKind { expected, found: format!("{} bytes", input.left()) });
@@ -45,7 +50,7 @@ pub fn read_header(input: &mut Reader<'_>, kind: ObjectKind) -> Result<()> {
         return Err(FormatError::WrongKind { expected, found: format!("an object of kind {found}") });
     }
     match input.u16("format")? {
-        FORMAT => Ok(()),
+        FORMAT => Ok(FORMAT),
         0 => Err(FormatError::BadValue { field: "format", found: "0".into() }),
         found => Err(FormatError::TooNew { what: expected, found, known: FORMAT }),
     }
@@ -54,10 +59,11 @@ pub fn read_header(input: &mut Reader<'_>, kind: ObjectKind) -> Result<()> {
 /// Seals a record. `place` is the object's path if the path is not the hash of its bytes, else empty.
 ///
 /// # Errors
-/// `OverLimit` for a payload over `CONTROL_PLAIN_MAX`; `Codec`.
+/// `OverLimit` for a payload over `CONTROL_PLAIN_MAX`; whatever would keep a reader from decoding the record; `Codec`.
 pub fn seal_object<R: Record>(sealing: &Sealing, kind: ObjectKind, place: &str, salt: [u8; SALT_LEN], record: &R) -> Result<Vec<u8>> {
     let plain = record.to_bytes();
     let plain_len = check_len(plain.len() as u64)?;
+    R::from_bytes(&plain)?;
     let packed = zstd::bulk::compress(&plain, 3).map_err(|error| FormatError::Codec { what: "compression", why: error.to_string() })?;
     let (codec, mut body) = if packed.len() < plain.len() { (ZSTD, packed) } else { (RAW, plain) };
     let mut out = Writer::default();
@@ -93,11 +99,20 @@ pub fn open_object<R: Record>(sealing: &Sealing, kind: ObjectKind, place: &str, 
     match codec {
         RAW if opened.len() == plain_len as usize => R::from_bytes(opened),
         ZSTD => {
+            check_one_frame(opened)?;
             let plain = zstd::bulk::decompress(opened, plain_len as usize)
                 .map_err(|error| FormatError::Codec { what: "decompression", why: error.to_string() })?;
             if plain.len() == plain_len as usize { R::from_bytes(&plain) } else { Err(FormatError::Damaged { what: kind.name() }) }
         }
         _ => Err(FormatError::BadValue { field: "codec", found: codec.to_string() }),
+    }
+}
+
+/// Compressed bytes are one zstd frame and nothing else, so that there is one reading of them.
+pub(crate) fn check_one_frame(bytes: &[u8]) -> Result<()> {
+    match zstd::zstd_safe::find_frame_compressed_size(bytes) {
+        Ok(len) if len == bytes.len() => Ok(()),
+        _ => Err(FormatError::Codec { what: "decompression", why: "not exactly one zstd frame".into() }),
     }
 }
 

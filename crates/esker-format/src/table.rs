@@ -56,18 +56,21 @@ impl Record for TableRef {
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         let rows = input.varint("rows")?;
-        let pieces = input.list("pieces", ChunkId::LEN, |input| input.array("piece").map(ChunkId))?;
-        let (found, limit) = (pieces.len() as u64, limits::TABLE_PIECES_MAX as u64);
-        if found > limit { Err(FormatError::OverLimit { field: "pieces", found, limit }) } else { Ok(Self { pieces, rows }) }
+        let pieces = input.list_max("pieces", limits::TABLE_PIECES_MAX as u64, ChunkId::LEN, |input| input.array("piece").map(ChunkId))?;
+        Ok(Self { pieces, rows })
     }
 }
 
 /// Encodes one piece.
-pub fn encode_piece<R: Row>(rows: &[R]) -> Vec<u8> {
+///
+/// # Errors
+/// Whatever would keep a reader from decoding it, such as a name over its limit.
+pub fn encode_piece<R: Row>(rows: &[R]) -> Result<Vec<u8>> {
     let mut out = Writer::default();
     out.u8(R::TYPE as u8);
     out.list(rows, |out, row| row.write(out));
-    out.into_bytes()
+    let bytes = out.into_bytes();
+    decode_piece::<R>(&bytes).map(|_| bytes)
 }
 
 /// Decodes one piece.
@@ -75,6 +78,7 @@ pub fn encode_piece<R: Row>(rows: &[R]) -> Vec<u8> {
 /// # Errors
 /// `BadValue` for another table's piece, and whatever is wrong with the rows.
 pub fn decode_piece<R: Row>(bytes: &[u8]) -> Result<Vec<R>> {
+    check_piece_len(bytes)?;
     let mut input = Reader::new(bytes);
     read_type(&mut input, R::TYPE)?;
     let rows = input.list("rows", R::LEN_MIN, R::read)?;
@@ -83,11 +87,15 @@ pub fn decode_piece<R: Row>(bytes: &[u8]) -> Result<Vec<R>> {
 }
 
 /// Encodes a record that is a table piece of its own.
-pub fn encode_single<R: Record>(table: TableType, record: &R) -> Vec<u8> {
+///
+/// # Errors
+/// As `encode_piece`.
+pub fn encode_single<R: Record>(table: TableType, record: &R) -> Result<Vec<u8>> {
     let mut out = Writer::default();
     out.u8(table as u8);
     record.write(&mut out);
-    out.into_bytes()
+    let bytes = out.into_bytes();
+    decode_single::<R>(table, &bytes).map(|_| bytes)
 }
 
 /// Decodes what `encode_single` encoded.
@@ -95,11 +103,17 @@ pub fn encode_single<R: Record>(table: TableType, record: &R) -> Vec<u8> {
 /// # Errors
 /// As `decode_piece`.
 pub fn decode_single<R: Record>(table: TableType, bytes: &[u8]) -> Result<R> {
+    check_piece_len(bytes)?;
     let mut input = Reader::new(bytes);
     read_type(&mut input, table)?;
     let record = R::read(&mut input)?;
     input.finish(R::NAME)?;
     Ok(record)
+}
+
+fn check_piece_len(bytes: &[u8]) -> Result<()> {
+    let (found, limit) = (bytes.len() as u64, limits::TABLE_PIECE_MAX as u64);
+    if found > limit { Err(FormatError::OverLimit { field: "table piece", found, limit }) } else { Ok(()) }
 }
 
 fn read_type(input: &mut Reader<'_>, expected: TableType) -> Result<()> {
@@ -124,18 +138,24 @@ impl<R: Row> Default for PieceBuilder<R> {
 
 impl<R: Row> PieceBuilder<R> {
     /// Adds a row; gives back an encoded piece if the row ends one.
-    pub fn push(&mut self, row: R) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// As `encode_piece`.
+    pub fn push(&mut self, row: R) -> Result<Option<Vec<u8>>> {
         let ends = blake3::hash(&row.key()).as_bytes().first_chunk().is_some_and(|head| u16::from_le_bytes(*head) & 0x1ff == 0);
         self.bytes += row.to_bytes().len();
         self.rows.push(row);
-        if ends || self.bytes >= PIECE_TARGET_MAX { self.finish() } else { None }
+        if ends || self.bytes >= PIECE_TARGET_MAX { self.finish() } else { Ok(None) }
     }
 
     /// The rows that are left as a piece, `None` if there are none.
-    pub fn finish(&mut self) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// As `encode_piece`.
+    pub fn finish(&mut self) -> Result<Option<Vec<u8>>> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
-        (!rows.is_empty()).then(|| encode_piece(&rows))
+        if rows.is_empty() { Ok(None) } else { encode_piece(&rows).map(Some) }
     }
 }
 
@@ -175,9 +195,9 @@ mod tests {
             let mut pieces = Vec::new();
             for number in (0..20_000u32).filter(|number| Some(*number) != skip) {
                 let id = crate::ObjectId::of(&number.to_le_bytes());
-                pieces.extend(builder.push(SeenManifest(id)));
+                pieces.extend(builder.push(SeenManifest(id)).unwrap());
             }
-            pieces.extend(builder.finish());
+            pieces.extend(builder.finish().unwrap());
             pieces
         };
         let (all, less) = (pieces(None), pieces(Some(9_000)));

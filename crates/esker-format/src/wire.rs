@@ -4,6 +4,9 @@
 use crate::error::{FormatError, Result};
 use crate::limits;
 
+/// Items that a list makes room for before it has read any: a short item may be a long one in memory.
+const LIST_RESERVED: usize = 1024;
+
 /// A record with one encoding.
 pub trait Record: Sized {
     /// What people call it, for errors.
@@ -278,13 +281,27 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `OverLimit`, `CutShort`, and what `get` returns.
-    pub fn list<T>(&mut self, field: &'static str, item_min: usize, mut get: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
-        let count = self.varint_max(field, limits::LIST_MAX)?;
+    pub fn list<T>(&mut self, field: &'static str, item_min: usize, get: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+        self.list_max(field, limits::LIST_MAX, item_min, get)
+    }
+
+    /// As `list`, with at most `limit` items.
+    ///
+    /// # Errors
+    /// As `list`.
+    pub fn list_max<T>(
+        &mut self,
+        field: &'static str,
+        limit: u64,
+        item_min: usize,
+        mut get: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let count = self.varint_max(field, limit)?;
         let needed = count.saturating_mul(item_min as u64);
         if needed > self.rest.len() as u64 {
             return Err(self.cut_short(field, needed));
         }
-        let mut items = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+        let mut items = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(LIST_RESERVED));
         for _ in 0..count {
             items.push(get(self)?);
         }

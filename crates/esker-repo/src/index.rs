@@ -37,6 +37,8 @@ const USE_FILE: &str = "in-use";
 pub struct PackEntry {
     /// Its name.
     pub name: PackName,
+    /// The format it was written in.
+    pub format: u16,
     /// The salt of its key.
     pub salt: [u8; SALT_LEN],
     /// Its number in this generation.
@@ -520,6 +522,7 @@ fn encode_pack(pack: &IndexedPack) -> Vec<u8> {
     out.u8(pack.name.kind as u8);
     out.raw(&pack.name.session.0);
     out.raw(&pack.name.id.0);
+    out.u16(pack.table.format);
     out.raw(&pack.table.salt);
     out.u32(u32::try_from(pack.table.frames.len()).unwrap_or(u32::MAX));
     out.into_bytes()
@@ -530,7 +533,9 @@ fn decode_pack(number: u32, row: &[u8]) -> std::result::Result<PackEntry, Format
     let kind = PackKind::from_u8(input.u8("kind")?)?;
     let session = SessionId(input.array("session")?);
     let id = ObjectId(input.array("id")?);
-    Ok(PackEntry { name: PackName { kind, session, id }, salt: input.array("salt")?, number, frames: input.u32("frames")? })
+    let format = input.u16("format")?;
+    let salt = input.array("salt")?;
+    Ok(PackEntry { name: PackName { kind, session, id }, format, salt, number, frames: input.u32("frames")? })
 }
 
 fn encode_frame(frame: &Frame) -> Vec<u8> {

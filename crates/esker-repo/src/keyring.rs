@@ -38,6 +38,7 @@ pub struct KeyEntry {
 pub(crate) fn unlock(store: &Store, config: &[u8], secret: &Secret) -> Result<Unlocked> {
     let mut warnings = Vec::new();
     let mut tried = 0;
+    let mut swapped = false;
     for id in ids(store, ObjectKind::Key)?.into_keys() {
         let key = match read_key(store, &id) {
             Ok(key) => key,
@@ -55,10 +56,14 @@ pub(crate) fn unlock(store: &Store, config: &[u8], secret: &Secret) -> Result<Un
             Ok(content) if content.config_hash == *blake3::hash(config).as_bytes() => {
                 return Ok(Unlocked { master: content.master, warnings });
             }
-            Ok(_) => return Err(RepoError::ConfigSwapped { location: store.location().to_owned() }),
+            // A planted key object must not shut out the honest ones.
+            Ok(_) => swapped = true,
             Err(FormatError::WrongPassphrase) => {}
             Err(source) => return Err(RepoError::Object { path: object_path(ObjectKind::Key, &id), source }),
         }
+    }
+    if swapped {
+        return Err(RepoError::ConfigSwapped { location: store.location().to_owned() });
     }
     let detail = if warnings.is_empty() { String::new() } else { format!(" ({})", warnings.join("; ")) };
     Err(RepoError::WrongPassphrase { detail })

@@ -12,7 +12,7 @@ use esker_format::ChunkId;
 use esker_format::SessionId;
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::{PackKind, PackName};
-use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder};
+use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder, pack_kind_of};
 use esker_format::seal::ChunkKind;
 
 use crate::environment::random;
@@ -172,10 +172,7 @@ impl Shared {
         let damaged = |source| RepoError::Object { path: format!("chunk {}", job.id), source };
         let (codec, body) = encoder.encode(&job.plain).map_err(damaged)?;
         let plain_len = u32::try_from(job.plain.len()).unwrap_or(u32::MAX);
-        let pack_kind = match job.kind {
-            ChunkKind::Bytes => PackKind::Data,
-            ChunkKind::Table => PackKind::Meta,
-        };
+        let pack_kind = pack_kind_of(job.kind);
         let [data, meta] = &self.open;
         let slot = if pack_kind == PackKind::Data { data } else { meta };
         let full = {

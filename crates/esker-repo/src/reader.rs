@@ -179,7 +179,8 @@ impl ChunkReader {
         if let Some(opener) = openers.get(&pack.name) {
             return Ok(Arc::clone(opener));
         }
-        let opener = FrameOpener::new(&self.repository.sealing, pack.name.kind, pack.salt).map_err(RepoError::object(pack.name.path()))?;
+        let opener = FrameOpener::new(&self.repository.sealing, pack.name.kind, pack.format, pack.salt)
+            .map_err(RepoError::object(pack.name.path()))?;
         let opener = Arc::new(opener);
         if openers.len() >= OPENERS_MAX {
             openers.clear();

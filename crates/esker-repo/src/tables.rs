@@ -28,7 +28,7 @@ impl<R: Row> TableWriter<R> {
     /// As `Writer::store`.
     pub fn push(&mut self, writer: &Writer, row: R) -> Result<()> {
         self.table.rows += 1;
-        let full = self.pieces.push(row);
+        let full = self.pieces.push(row).map_err(RepoError::object(R::NAME))?;
         self.store(writer, full)
     }
 
@@ -37,7 +37,7 @@ impl<R: Row> TableWriter<R> {
     /// # Errors
     /// As `Writer::store`.
     pub fn finish(mut self, writer: &Writer) -> Result<TableRef> {
-        let rest = self.pieces.finish();
+        let rest = self.pieces.finish().map_err(RepoError::object(R::NAME))?;
         self.store(writer, rest)?;
         Ok(self.table)
     }

@@ -8,8 +8,8 @@ use esker_format::ChunkId;
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, TableType, encode_single};
-use esker_repo::Writer;
 use esker_repo::tables::TableWriter;
+use esker_repo::{RepoError, Writer};
 
 use super::base::BaseBackup;
 use super::file::FileTaker;
@@ -62,7 +62,8 @@ impl Run<'_> {
             bytes: self.totals.bytes - before.1,
         };
         self.report.engines += 1;
-        Ok(writer.store(ChunkKind::Table, encode_single(TableType::Engine, &record))?)
+        let bytes = encode_single(TableType::Engine, &record).map_err(RepoError::object("engine record"))?;
+        Ok(writer.store(ChunkKind::Table, bytes)?)
     }
 
     fn facts(&mut self, host: &SurveyedHost, engine: &Engine) -> Result<EngineFacts> {

@@ -9,7 +9,7 @@ use esker_format::recipe::Operation;
 use esker_format::seal::ChunkKind;
 use esker_repo::reader::ReadContext;
 use esker_repo::tables::read_recipe_piece;
-use esker_repo::{Claim, Writer};
+use esker_repo::{Claim, RepoError, Writer};
 use esker_sst::{ReadAt, TableTail};
 
 use super::Run;
@@ -161,7 +161,8 @@ impl<'t, 'r> FileTaker<'t, 'r> {
         source.finish()?;
         let mut pieces = Vec::new();
         for piece in &built.pieces {
-            pieces.push(self.writer.store(ChunkKind::Table, piece.encode())?);
+            let bytes = piece.encode().map_err(RepoError::object("recipe"))?;
+            pieces.push(self.writer.store(ChunkKind::Table, bytes)?);
         }
         self.run.totals.chunks += built.chunks;
         let inode = inode_of(entry, identity.as_ref());

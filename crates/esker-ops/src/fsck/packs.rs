@@ -162,7 +162,7 @@ impl Check<'_> {
         let frames: Vec<Frame> = table.frames().filter(unread).collect();
         let sealing = self.repository.sealing();
         let failed = |source| RepoError::Object { path: name.path(), source };
-        let opener = FrameOpener::new(sealing, name.kind, table.salt).map_err(failed)?;
+        let opener = FrameOpener::new(sealing, name.kind, table.format, table.salt).map_err(failed)?;
         let mut decoder = FrameDecoder::new().map_err(failed)?;
         let mut faults = Vec::new();
         let mut rest = frames.as_slice();
