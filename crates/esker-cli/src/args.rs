@@ -200,10 +200,10 @@ pub struct Fsck {
     /// How deep; each level includes those before it
     #[arg(long, value_enum, default_value_t = Level::Data)]
     pub level: Level,
-    /// Read only so many percent of the packs, those verified longest ago first
+    /// Read only so many percent: packs verified longest ago, and other files each time
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub sample: u32,
-    /// Stop reading packs after so many minutes, those verified longest ago first
+    /// Begin no further file or pack after so many minutes; packs verified longest ago come first
     #[arg(long, value_name = "N")]
     pub max_minutes: Option<u64>,
     /// Folder for the scratch restores of level engine (default: the system's temporary folder)

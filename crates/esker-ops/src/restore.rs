@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use esker_cluster::path::shown;
 use esker_cluster::target::Node as TargetNode;
 use esker_cluster::{Attributes, Kind, Target, TargetFile, TargetOptions, Timestamp};
 use esker_format::file_table::{FileContent, FileRow, Node};
@@ -169,6 +170,7 @@ impl HostPlan {
 
 /// A stretch of one file.
 struct Stretch {
+    name: Arc<str>,
     file: Arc<TargetFile>,
     offset: u64,
     operations: Vec<Operation>,
@@ -213,11 +215,13 @@ fn hand_out(
         }
         let existed = resume && host.existing_size(path)?.is_some();
         let file = Arc::new(host.create_file(path)?);
+        let name: Arc<str> = shown(file.path()).into();
         let mut offset = 0;
         for piece in &content.recipe {
-            let operations = read_recipe_piece(reader, context, piece)?.operations;
+            let operations = read_recipe_piece(reader, context, piece).map_err(|error| of_file(&name, error.into()))?.operations;
             for operations in operations.chunks(WINDOW_CHUNKS) {
-                let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
+                let stretch =
+                    Stretch { name: Arc::clone(&name), file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
                 offset += operations.iter().map(Operation::len).sum::<u64>();
                 if offset > content.size {
                     break;
@@ -228,7 +232,6 @@ fn hand_out(
             }
         }
         if offset != content.size {
-            let name = file.path().display().to_string();
             return Err(OpsError::Damage(format!("the recipe of {name} makes {offset} bytes, the file had {}", content.size)));
         }
     }
@@ -243,9 +246,21 @@ fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &Ato
             continue;
         }
         fault.note(match &mut context {
-            Ok(context) => job.cancel.check().and_then(|()| write_stretch(reader, context, &stretch, kept, job)),
+            Ok(context) => job
+                .cancel
+                .check()
+                .and_then(|()| write_stretch(reader, context, &stretch, kept, job))
+                .map_err(|error| of_file(&stretch.name, error)),
             Err(error) => Err(OpsError::Damage(error.to_string())),
         });
+    }
+}
+
+/// A damage with the file that cannot be restored for it.
+fn of_file(name: &str, error: OpsError) -> OpsError {
+    match error.is_damage() {
+        true => OpsError::Damage(format!("cannot restore {name}: {error}; esker fsck tells what is lost")),
+        false => error,
     }
 }
 

@@ -15,7 +15,7 @@ use esker_format::pack::{Codec, Frame, FrameEntry};
 use esker_format::seal::{ChunkKind, SALT_LEN};
 use esker_format::wire::{Reader, Writer};
 use esker_format::{ChunkId, FormatError, ObjectId, SessionId};
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, IteratorMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, InfoLogger, IteratorMode, LogLevel, Options, WriteBatch, WriteOptions};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{RepoError, Result};
@@ -387,8 +387,8 @@ fn options() -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(2);
     options.set_max_open_files(256);
-    options.set_keep_log_file_num(1);
-    options.set_log_level(rocksdb::LogLevel::Error);
+    // RocksDB's own log would be written into folders that other processes read.
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Fatal, |_, _| ()));
     options
 }
 

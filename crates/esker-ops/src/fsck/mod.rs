@@ -40,9 +40,9 @@ pub struct FsckRequest {
     pub backup: Option<String>,
     /// How deep.
     pub level: Level,
-    /// Read only so many percent of the packs, those verified longest ago first; 100 reads all.
+    /// Read only so many percent: of the packs those verified longest ago, of the files others each time; 100 reads all.
     pub sample_percent: u32,
-    /// Stop reading packs after so long, those verified longest ago first.
+    /// Begin no further file and no further pack after so long; packs verified longest ago come first.
     pub time_limit: Option<Duration>,
     /// Where scratch restores of level engine go; a temporary folder if `None`.
     pub scratch: Option<PathBuf>,
@@ -108,8 +108,8 @@ pub fn fsck(repository: &Arc<Repository>, request: &FsckRequest, job: &Job) -> R
         check.tables()?;
         job.progress.finish();
     }
-    if request.level >= Level::Files && request.sample_percent >= 100 && request.time_limit.is_none() {
-        check.files()?;
+    if request.level >= Level::Files {
+        check.files(started)?;
     }
     if request.level >= Level::Data {
         check.data(started)?;
@@ -255,6 +255,11 @@ impl<'a> Check<'a> {
     fn verdict(&self, backup: &Backup) -> BackupVerdict {
         let findings = self.touched.get(&backup.id).copied().unwrap_or_default();
         BackupVerdict { manifest: backup.id, level: self.request.level, complete: self.complete, findings }
+    }
+
+    /// Whether the time that was given is used up.
+    fn is_late(&self, started: Instant) -> bool {
+        self.request.time_limit.is_some_and(|limit| started.elapsed() >= limit)
     }
 
     fn lock_read(&self) -> std::sync::MutexGuard<'_, BTreeMap<PackName, Vec<u64>>> {

@@ -98,7 +98,7 @@ impl Check<'_> {
             for _ in 0..self.job.threads.max(1) {
                 scope.spawn(|| {
                     while let Some((name, size)) = chosen.get(next.fetch_add(1, Ordering::SeqCst)) {
-                        if fault.is_set() || self.request.time_limit.is_some_and(|limit| started.elapsed() >= limit) {
+                        if fault.is_set() || self.is_late(started) {
                             break;
                         }
                         let read = self.job.cancel.check().and_then(|()| self.read_pack(name, *size, &bytes));

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use blake3::Hasher;
 use crossbeam_channel::bounded;
 use esker_cluster::path::{escaped, join};
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
-use esker_format::layout::PackKind;
+use esker_format::layout::{ObjectKind, PackKind};
 use esker_format::manifest::HostRecord;
 use esker_format::recipe::Operation;
 use esker_format::seal::ChunkKind;
@@ -156,9 +157,21 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Rebuilds every distinct file of the chosen backups and compares hashes.
-    pub(super) fn files(&mut self) -> Result<()> {
-        let total = self.distinct_bytes()?;
+    /// Rebuilds every distinct file of the chosen backups, or as many as were asked for, and compares hashes.
+    pub(super) fn files(&mut self, started: Instant) -> Result<()> {
+        let (percent, turn) = (u64::from(self.request.sample_percent), self.turn()?);
+        let is_chosen = |content: &FileContent| {
+            let draw = content.hash.first_chunk().map_or(0, |head| u64::from(u32::from_le_bytes(*head)));
+            (draw + turn * percent) % 100 < percent
+        };
+        let (mut total, mut all) = (0, 0u64);
+        self.each_distinct_file(|_, content| {
+            all += 1;
+            if is_chosen(&content) {
+                total += content.size;
+            }
+            Ok(true)
+        })?;
         self.job.progress.phase("files", total);
         let (send, receive) = bounded::<FileJob>(QUEUE);
         let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -170,7 +183,7 @@ impl Check<'_> {
                 scope.spawn(|| {
                     let mut context = ReadContext::new();
                     for job in &receive {
-                        if fault.is_set() {
+                        if fault.is_set() || this.is_late(started) {
                             continue;
                         }
                         let Ok(context) = &mut context else { continue };
@@ -187,14 +200,20 @@ impl Check<'_> {
                     }
                 });
             }
-            fault.note(this.each_distinct_file(|name, content| Ok(send.send(FileJob { name, content }).is_ok() && !fault.is_set())));
+            fault.note(this.each_distinct_file(|name, content| {
+                let wanted = is_chosen(&content);
+                let sent = !wanted || send.send(FileJob { name, content }).is_ok();
+                Ok(sent && !fault.is_set() && !this.is_late(started))
+            }));
             drop(send);
         });
         fault.into_result()?;
         self.job.progress.finish();
         self.files = files.into_inner();
         self.bytes += bytes.into_inner();
-        for (name, chunks, text) in bad.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.complete &= self.files + bad.len() as u64 == all;
+        for (name, chunks, text) in bad {
             self.damage(format!("file {name}"), text.clone(), help_for("file"));
             for chunk in chunks {
                 self.bad_chunks.entry(chunk).or_insert_with(|| text.clone());
@@ -262,13 +281,10 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn distinct_bytes(&self) -> Result<u64> {
-        let mut total = 0;
-        self.each_distinct_file(|_, content| {
-            total += content.size;
-            Ok(true)
-        })?;
-        Ok(total)
+    /// How many checks are remembered: it turns which files a sample takes.
+    fn turn(&self) -> Result<u64> {
+        let records = esker_repo::listing::ids(self.repository.store(), ObjectKind::Verification)?;
+        Ok(records.len() as u64)
     }
 
     /// Visits every distinct file of the chosen backups until `visit` says false; unreadable tables are passed over, they
