@@ -25,6 +25,14 @@ pub enum OpsError {
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
+    /// The manifest was sent, but whether it arrived is not known.
+    #[error("{error}; whether the backup was committed is not known: see esker list (session {session})")]
+    Uncertain {
+        /// The session that sent it.
+        session: esker_format::SessionId,
+        /// What went wrong.
+        error: Box<RepoError>,
+    },
     /// A local file could not be used.
     #[error("cannot {action} {path}: {source}")]
     Local {

@@ -318,6 +318,11 @@ impl Index {
         self.absent.contains(&number)
     }
 
+    /// How many packs are named by a segment but not in the store (or doomed).
+    pub fn absent(&self) -> usize {
+        self.absent.len()
+    }
+
     /// Whether no segment names the pack: an interrupted job left it.
     pub fn is_orphan(&self, number: u32) -> bool {
         self.orphans.contains(&number)

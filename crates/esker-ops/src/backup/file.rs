@@ -99,7 +99,7 @@ impl<'t, 'r> FileTaker<'t, 'r> {
     fn known_content(&mut self, entry: &Entry, path: &[u8], identity: Option<&TableIdentity>) -> Result<Option<FileContent>> {
         let Some(content) = self.known.find(entry, path, identity).cloned() else { return Ok(None) };
         // While a prune is at work, or after damage, what a manifest names need not exist for this writer.
-        if self.writer.may_reuse_manifests() || self.is_all_there(&content)? { Ok(Some(content)) } else { Ok(None) }
+        if self.run.reuse || self.is_all_there(&content)? { Ok(Some(content)) } else { Ok(None) }
     }
 
     fn is_all_there(&mut self, content: &FileContent) -> Result<bool> {

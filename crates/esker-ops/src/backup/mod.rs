@@ -13,15 +13,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use esker_cluster::{ClusterFile, Engine, Freeze, Identity, PartitionScheme, Root, Survey, survey, walk};
+use esker_format::ObjectId;
 use esker_format::layout::ObjectKind;
 use esker_format::limits::NAME_MAX;
 use esker_format::manifest::{HostRecord, Manifest, Totals};
 use esker_format::table::{SeenManifest, TableRef};
-use esker_format::{ObjectId, SessionId};
 use esker_repo::manifests::{Backups, Standing};
 use esker_repo::session::WRITTEN_BY;
 use esker_repo::tables::TableWriter;
-use esker_repo::{Repository, Writer, WriterOptions};
+use esker_repo::{RepoError, Repository, Writer, WriterOptions};
 
 use crate::error::{OpsError, Result};
 use crate::job::Job;
@@ -74,7 +74,7 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
     let started_ms = repository.environment().now_ms();
     let hosts = survey_hosts(request, job)?;
     let freezes = freeze(&hosts)?;
-    let backups = repository.backups()?;
+    let mut backups = repository.backups()?;
     let label = choose_label(request, &backups, started_ms)?;
     let mut run = Run::new(repository, request, job, label, started_ms);
     run.warn_of_surveys(&hosts);
@@ -84,11 +84,16 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
     }
     let options = WriterOptions { workers: job.threads, level: request.level };
     let writer = Writer::begin(repository, "backup", &options)?;
+    // Only what stood in the store after the session began may be built upon.
+    backups.found.retain(|backup| writer.listing().manifests.contains(&backup.id));
     match run.fill(&writer, &hosts, &freezes, &backups) {
         Ok(manifest) => {
             let session = writer.session();
             let stored = writer.stored();
-            let id = writer.commit(manifest).map_err(|error| uncertain(error, session))?;
+            let id = writer.commit(manifest).map_err(|error| match error {
+                RepoError::Fenced(_) => OpsError::from(error),
+                error => OpsError::Uncertain { session, error: Box::new(error) },
+            })?;
             run.report.finish(id, stored.data + stored.meta, repository.environment().now_ms());
             Ok(run.report)
         }
@@ -100,16 +105,6 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
     }
 }
 
-/// An error while committing leaves it open whether the manifest arrived; say where to look.
-fn uncertain(error: esker_repo::RepoError, session: SessionId) -> OpsError {
-    match error {
-        esker_repo::RepoError::Fenced(_) => error.into(),
-        other => {
-            OpsError::Usage(format!("{other}; whether the backup was committed is not known: see esker list (session {})", session.short()))
-        }
-    }
-}
-
 /// The state of one run.
 struct Run<'a> {
     repository: &'a Arc<Repository>,
@@ -117,19 +112,22 @@ struct Run<'a> {
     job: &'a Job,
     report: BackupReport,
     totals: Totals,
+    /// Whether recipes of earlier backups may be taken over without a look at their chunks.
+    reuse: bool,
 }
 
 impl<'a> Run<'a> {
     fn new(repository: &'a Arc<Repository>, request: &'a BackupRequest, job: &'a Job, label: String, started_ms: u64) -> Self {
         let cluster = request.cluster.as_ref().map_or_else(|| CLUSTER_DEFAULT.to_owned(), |file| file.cluster.clone());
         let report = BackupReport::begin(label, cluster, started_ms, request.dry_run);
-        Self { repository, request, job, report, totals: Totals::default() }
+        Self { repository, request, job, report, totals: Totals::default(), reuse: false }
     }
 
     fn fill(&mut self, writer: &Writer, hosts: &[SurveyedHost], freezes: &[Vec<Freeze<'_>>], backups: &Backups) -> Result<Manifest> {
         for damaged in writer.damaged() {
             self.report.warn(format!("{damaged}; its chunks are stored anew where they are needed: run esker fsck"));
         }
+        self.reuse = writer.may_reuse_manifests() && self.no_pack_is_lost(writer, backups)?;
         let base = BaseBackup::newest(writer.reader(), backups, &self.report.cluster)?;
         self.job.progress.phase("reading", hosts.iter().map(SurveyedHost::bytes).sum());
         let mut records = Vec::new();
@@ -181,6 +179,22 @@ impl<'a> Run<'a> {
         let tree = tree.finish(writer)?;
         let (files, bytes) = (self.totals.files - before.0, self.totals.bytes - before.1);
         Ok(HostRecord { name: host.name.clone(), tree, engines, files, bytes })
+    }
+
+    /// Whether every pack that a segment or a backup names is in the store; if not, recipes are reused only after a look
+    /// at each of their chunks, so that what was lost is stored anew.
+    fn no_pack_is_lost(&mut self, writer: &Writer, backups: &Backups) -> Result<bool> {
+        let listed: BTreeSet<ObjectId> = writer.listing().packs.keys().map(|name| name.id).collect();
+        let named = backups.found.iter().flat_map(|backup| &backup.manifest.packs);
+        let gone: Vec<&ObjectId> = named.filter(|id| !listed.contains(id)).collect();
+        if gone.is_empty() && writer.reader().index().absent() == 0 {
+            return Ok(true);
+        }
+        let forgotten = self.repository.forgotten()?;
+        if gone.into_iter().any(|id| !forgotten.contains_key(id)) {
+            self.report.warn("packs of earlier backups are missing; what this backup needs of them is stored anew: run esker fsck".into());
+        }
+        Ok(false)
     }
 
     /// The cluster file's scheme; without one, an engine at a path of NebulaGraph's form is NebulaGraph's.

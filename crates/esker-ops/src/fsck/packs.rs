@@ -29,9 +29,13 @@ impl Check<'_> {
             let gone = backup.manifest.packs.iter().filter(|id| !present.contains(id) && !self.forgotten.contains_key(id));
             lost.extend(gone.map(|id| (*id, backup.id, backup.manifest.label.clone())));
         }
+        // A pack that a segment names is a finding already, with its whole path.
+        let indexed: BTreeSet<ObjectId> = self.index.packs()?.into_iter().map(|pack| pack.name.id).collect();
         for (id, backup, label) in lost {
             *self.touched.entry(backup).or_default() += 1;
-            self.damage(format!("packs/.../{id}"), format!("is missing; backup {label} wrote it"), help_for("packs"));
+            if !indexed.contains(&id) {
+                self.damage(format!("packs/.../{id}"), format!("is missing; backup {label} wrote it"), help_for("packs"));
+            }
         }
         let written: BTreeSet<ObjectId> = self.backups.found.iter().flat_map(|backup| backup.manifest.packs.iter().copied()).collect();
         let orphans: Vec<PackName> = {
