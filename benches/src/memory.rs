@@ -7,7 +7,7 @@ use esker_testkit::seeded::SplitMix64;
 
 use crate::fault::Fault;
 use crate::folder;
-use crate::measure::measure;
+use crate::measure::{Cost, measure};
 use crate::targets::{PEAK_TARGET_MIB, print_target};
 use crate::tools::{Esker, Place, Program, Tool, find_esker};
 
@@ -20,24 +20,25 @@ const FILE_BYTES: u64 = 1 << 20;
 const GROWTH_TARGET: f64 = 1.2;
 const VERBS: [&str; 3] = ["backup", "restore", "fsck"];
 
-/// Peaks by verb, in bytes.
-type Peaks = [u64; VERBS.len()];
+/// What each verb took.
+type Costs = [Cost; VERBS.len()];
 
 /// Measures a repository of each of the numbers of `chunks` and prints a table; whether all targets were reached.
 pub fn measure_memory(dir: &Path, chunks: &[u64], keep: bool) -> Result<bool, Fault> {
     let dir = dir.join("memory");
     let esker = find_esker()?;
-    let peaks = (chunks.iter().map(|&chunks| peaks_at(&esker, &dir, chunks))).collect::<Result<Vec<_>, Fault>>()?;
+    let costs = (chunks.iter().map(|&chunks| costs_at(&esker, &dir, chunks))).collect::<Result<Vec<_>, Fault>>()?;
     if !keep {
         folder::remove(&dir)?;
     }
     println!("\nPeak memory of esker in MiB; random files, chunks of {CHUNK_AVG_BYTES} bytes on average.\n");
     print_row("", &chunks.iter().map(|count| format!("{count} chunks")).collect::<Vec<_>>());
     for (verb, name) in VERBS.iter().enumerate() {
-        print_row(name, &peaks.iter().map(|peaks| format!("{}", peaks[verb] >> 20)).collect::<Vec<_>>());
+        let cell = |costs: &Costs| format!("{} ({:.1} s)", costs[verb].peak_bytes >> 20, costs[verb].seconds);
+        print_row(name, &costs.iter().map(cell).collect::<Vec<_>>());
     }
     println!();
-    Ok(print_targets(&peaks))
+    Ok(print_targets(&costs))
 }
 
 fn print_row(name: &str, cells: &[String]) {
@@ -45,11 +46,11 @@ fn print_row(name: &str, cells: &[String]) {
     println!("{name:<10}{cells}");
 }
 
-fn print_targets(peaks: &[Peaks]) -> bool {
+fn print_targets(costs: &[Costs]) -> bool {
     let mut reached = true;
     for (verb, name) in VERBS.iter().enumerate() {
-        let first = peaks.first().map_or(0, |peaks| peaks[verb]);
-        let highest = peaks.iter().map(|peaks| peaks[verb]).max().unwrap_or(0);
+        let peaks = || costs.iter().map(|costs| costs[verb].peak_bytes);
+        let (first, highest) = (peaks().next().unwrap_or(0), peaks().max().unwrap_or(0));
         let growth = highest as f64 / first as f64;
         let what = format!("{name}: at most {GROWTH_TARGET} times the memory of the first repository");
         reached &= print_target(&what, growth <= GROWTH_TARGET, &format!("{growth:.2}"));
@@ -59,7 +60,7 @@ fn print_targets(peaks: &[Peaks]) -> bool {
     reached
 }
 
-fn peaks_at(esker: &Program, dir: &Path, chunks: u64) -> Result<Peaks, Fault> {
+fn costs_at(esker: &Program, dir: &Path, chunks: u64) -> Result<Costs, Fault> {
     let source = dir.join(format!("random-{chunks}"));
     eprintln!("{chunks} chunks: {} MB in {}", chunks * CHUNK_AVG_BYTES / 1_000_000, source.display());
     write_random_files(&source, chunks * CHUNK_AVG_BYTES)?;
@@ -70,7 +71,7 @@ fn peaks_at(esker: &Program, dir: &Path, chunks: u64) -> Result<Peaks, Fault> {
     let backup = measure(&tool.backup(&source, "random"), place.dir())?;
     let restore = measure(&tool.restore("random", &place.target()), place.dir())?;
     let fsck = measure(&tool.verify(), place.dir())?;
-    Ok([backup, restore, fsck].map(|cost| cost.peak_bytes))
+    Ok([backup, restore, fsck])
 }
 
 /// Files of random bytes, `total_bytes` together but for less than a file.

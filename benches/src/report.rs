@@ -81,10 +81,11 @@ fn print_heading(checkpoints: &Checkpoints, scores: &[Score], runs: u32) {
     let versions: Vec<&str> = scores.iter().map(|score| score.version.as_str()).collect();
     let new_mb = input_bytes(checkpoints, Verb::Incrementals) as f64 / MB;
     println!("\nWorkload uniform, {} entries: day 0 holds {:.0} MB;", checkpoints.entries, checkpoints.days[0].bytes as f64 / MB);
-    println!("{} days follow, {new_mb:.0} MB in new files. {cores} cores, median of {runs} run(s).", checkpoints.days.len() - 1);
-    println!("{}; each with zstd 3, a passphrase, its own cache,", versions.join(", "));
-    println!("input and repository in the page cache, a new process for every command. Esker syncs all that");
-    println!("it writes, restored files too; the peers sync what they sync by default.");
+    let runs = if runs == 1 { "one run".to_owned() } else { format!("medians of {runs} runs") };
+    println!("{} days follow with {new_mb:.0} MB in new files. {cores} cores, {runs}.", checkpoints.days.len() - 1);
+    println!("{}:", versions.join(", "));
+    println!("each with zstd 3, a passphrase and its own cache; input and repository in the page cache; a new");
+    println!("process for every command. All sync their repository; only esker syncs the files it restores.");
     println!("MB/s is input: new files for the incrementals, all distinct files for the verification.\n");
 }
 

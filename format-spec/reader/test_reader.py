@@ -271,17 +271,17 @@ class Writer:
     def packs(self) -> None:
         for kind, folder in ((1, "data"), (2, "meta")):
             salt, frames, table = bytes([0xF0 + kind]) * 32, b"", []
-            header = b"ESKER" + bytes([2 + kind, 1, 0])
+            head = b"ESKER" + bytes([2 + kind, 1, 0, self.sealing.mode]) + salt
             for number, content in enumerate(self.chunks[kind]):
                 last = number == len(self.chunks[kind]) - 1
                 lengths = (len(content) + 16).to_bytes(4, "little") + len(content).to_bytes(4, "little")
-                aad = header + salt + number.to_bytes(4, "little") + bytes([kind, 0]) + lengths + bytes([last])
+                aad = head + number.to_bytes(4, "little") + bytes([kind, 0]) + lengths + bytes([last])
                 frames += seal(self.sealing, PACK_KEY, salt, number, 0, aad, content)
                 entry = bytes([kind, 0]) + self.sealing.chunk_id(kind, content) + varint(len(content) + 16) + varint(len(content))
                 table.append(entry)
             plain = counted(table)
             tail = (len(plain) + 16).to_bytes(4, "little") + len(table).to_bytes(4, "little") + b"ESKERend"
-            data = header + salt + frames + seal(self.sealing, PACK_KEY, salt, 0, 1, header + salt + tail, plain) + tail
+            data = head + frames + seal(self.sealing, PACK_KEY, salt, 0, 1, head + tail, plain) + tail
             self.put(f"packs/{folder}/{'1' * 32}/{blake3(data).hexdigest()}", data)
 
     def table(self, rows: list[bytes]) -> bytes:

@@ -8,9 +8,9 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(rows) = decode_piece::<FileRow>(data) {
-        assert_eq!(encode_piece(&rows), data);
+        assert_eq!(encode_piece(&rows).unwrap(), data);
     }
     if let Ok(rows) = decode_piece::<SeenManifest>(data) {
-        assert_eq!(encode_piece(&rows), data);
+        assert_eq!(encode_piece(&rows).unwrap(), data);
     }
 });

@@ -7,6 +7,6 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(piece) = RecipePiece::decode(data) {
-        assert_eq!(piece.encode(), data);
+        assert_eq!(piece.encode().unwrap(), data);
     }
 });

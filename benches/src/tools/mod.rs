@@ -10,7 +10,9 @@ mod restic;
 mod rustic;
 
 use std::fmt::{self, Display};
-use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -84,7 +86,9 @@ impl Place {
         folder::make_empty(dir)?;
         let place = Self { program: program.to_path_buf(), dir: dir.to_path_buf() };
         let passphrase_file = place.passphrase_file();
-        fs::write(&passphrase_file, PASSPHRASE).map_err(Fault::at(&passphrase_file))?;
+        (File::options().write(true).create_new(true).mode(0o600).open(&passphrase_file))
+            .and_then(|mut file| file.write_all(PASSPHRASE.as_bytes()))
+            .map_err(Fault::at(&passphrase_file))?;
         Ok(place)
     }
 

@@ -31,6 +31,16 @@ pub fn duration_ms(ms: u64) -> String {
     }
 }
 
+/// An age in its largest unit: `12 s`, `3 m`, `5 h`, `8 d`.
+pub fn age(ms: u64) -> String {
+    match ms / 1000 {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} m", seconds / 60),
+        seconds @ 3600..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// A rate in bytes per second: `214 MiB/s`.
 pub fn rate(amount: u64, ms: u64) -> String {
     let per_second = u128::from(amount) * 1000 / u128::from(ms.max(1));

@@ -12,6 +12,7 @@ use esker_format::file_table::{FileContent, FileRole, FileRow, Node, TableIdenti
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{KeyObject, parse_recovery, print_recovery};
 use esker_format::layout::{ObjectKind, PackKind, PackName};
+use esker_format::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
 use esker_format::manifest::{HostRecord, Manifest, Totals};
 use esker_format::note::Note;
 use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
@@ -56,7 +57,7 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn frame_entry() -> impl Strategy<Value = FrameEntry> {
-    (any::<bool>(), any::<bool>(), any::<[u8; 32]>(), 0..=(16u32 << 20) + 64, 0..=16u32 << 20).prop_map(
+    (any::<bool>(), any::<bool>(), any::<[u8; 32]>(), 16..=(16u32 << 20) + 64, 0..=16u32 << 20).prop_map(
         |(bytes, raw, chunk, stored_len, plain_len)| FrameEntry {
             chunk: ChunkId(chunk),
             kind: if bytes { ChunkKind::Bytes } else { ChunkKind::Table },
@@ -68,11 +69,12 @@ fn frame_entry() -> impl Strategy<Value = FrameEntry> {
 }
 
 fn index_segment() -> impl Strategy<Value = IndexSegment> {
-    let pack =
-        (any::<bool>(), session(), object(), any::<[u8; 32]>(), vec(frame_entry(), 0..4)).prop_map(|(data, session, id, salt, frames)| {
-            let kind = if data { PackKind::Data } else { PackKind::Meta };
-            IndexedPack { name: PackName { kind, session, id }, table: FrameTable { salt, frames } }
-        });
+    let table = (any::<u16>(), any::<[u8; 32]>(), vec(frame_entry(), 0..4));
+    let table = table.prop_map(|(format, salt, frames)| FrameTable { format, salt, frames });
+    let pack = (any::<bool>(), session(), object(), table).prop_map(|(data, session, id, table)| {
+        let kind = if data { PackKind::Data } else { PackKind::Meta };
+        IndexedPack { name: PackName { kind, session, id }, table }
+    });
     (objects(), vec(pack, 0..4)).prop_map(|(replaces, packs)| IndexSegment { replaces, packs })
 }
 
@@ -241,16 +243,16 @@ proptest! {
 
     #[test]
     fn table_pieces_come_back(files in vec(file_row(), 0..6), replicas in vec(replica(), 0..6), seen in objects(), engine in engine(), recipe in recipe()) {
-        prop_assert_eq!(decode_piece::<FileRow>(&encode_piece(&files)).unwrap(), files);
-        prop_assert_eq!(decode_piece::<ReplicaRow>(&encode_piece(&replicas)).unwrap(), replicas);
+        prop_assert_eq!(decode_piece::<FileRow>(&encode_piece(&files).unwrap()).unwrap(), files);
+        prop_assert_eq!(decode_piece::<ReplicaRow>(&encode_piece(&replicas).unwrap()).unwrap(), replicas);
         let seen: Vec<SeenManifest> = seen.into_iter().map(SeenManifest).collect();
-        prop_assert_eq!(decode_piece::<SeenManifest>(&encode_piece(&seen)).unwrap(), seen);
-        prop_assert_eq!(decode_single::<EngineRecord>(TableType::Engine, &encode_single(TableType::Engine, &engine)).unwrap(), engine);
-        prop_assert_eq!(RecipePiece::decode(&recipe.encode()).unwrap(), recipe);
+        prop_assert_eq!(decode_piece::<SeenManifest>(&encode_piece(&seen).unwrap()).unwrap(), seen);
+        prop_assert_eq!(decode_single::<EngineRecord>(TableType::Engine, &encode_single(TableType::Engine, &engine).unwrap()).unwrap(), engine);
+        prop_assert_eq!(RecipePiece::decode(&recipe.encode().unwrap()).unwrap(), recipe);
     }
 
     #[test]
-    fn configs_and_recovery_keys_come_back(repository: [u8; 16], encrypted: bool, pack_target: u32, zstd_level: i8, created_ms: u64, bits: [u8; 32]) {
+    fn configs_and_recovery_keys_come_back(repository: [u8; 16], encrypted: bool, pack_target in PACK_TARGET_MIN..=PACK_TARGET_MAX, zstd_level in 1..=22i8, created_ms: u64, bits: [u8; 32]) {
         let chunker = ChunkerParameters::DEFAULT;
         let config = Config { repository: RepositoryId(repository), encrypted, chunker, pack_target, zstd_level, created_ms };
         prop_assert_eq!(Config::decode(&config.encode()).unwrap(), config);
@@ -268,7 +270,7 @@ proptest! {
         }
         let pack = builder.finish().unwrap();
         let table = FrameTable::of_pack(&sealing, PackKind::Data, &pack.bytes).unwrap();
-        let opener = FrameOpener::new(&sealing, PackKind::Data, table.salt).unwrap();
+        let opener = FrameOpener::new(&sealing, PackKind::Data, table.format, table.salt).unwrap();
         let mut decoder = FrameDecoder::new().unwrap();
         for (frame, chunk) in table.frames().zip(&chunks) {
             let mut sealed = slice_of(&pack.bytes, &frame).unwrap().to_vec();
@@ -301,11 +303,11 @@ fn valid_bytes() -> Vec<Vec<u8>> {
     vec![
         samples::config(true).encode(),
         samples::index_segment().to_bytes(),
-        encode_piece(&samples::file_rows()),
-        encode_piece(&samples::seen()),
-        samples::recipe().encode(),
-        encode_single(TableType::Engine, &samples::engines()[0]),
-        encode_piece(&samples::replicas()),
+        encode_piece(&samples::file_rows()).unwrap(),
+        encode_piece(&samples::seen()).unwrap(),
+        samples::recipe().encode().unwrap(),
+        encode_single(TableType::Engine, &samples::engines()[0]).unwrap(),
+        encode_piece(&samples::replicas()).unwrap(),
         samples::manifest().to_bytes(),
         samples::open().to_bytes(),
         samples::beat().to_bytes(),
@@ -331,11 +333,11 @@ fn decode_as_everything(bytes: &[u8]) {
     record::<Forgotten>(ObjectKind::Forgotten, bytes);
     record::<Verification>(ObjectKind::Verification, bytes);
     record::<Note>(ObjectKind::Note, bytes);
-    let _ = decode_piece::<FileRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows), bytes));
-    let _ = decode_piece::<ReplicaRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows), bytes));
-    let _ = decode_piece::<SeenManifest>(bytes).map(|rows| assert_eq!(encode_piece(&rows), bytes));
+    let _ = decode_piece::<FileRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows).unwrap(), bytes));
+    let _ = decode_piece::<ReplicaRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows).unwrap(), bytes));
+    let _ = decode_piece::<SeenManifest>(bytes).map(|rows| assert_eq!(encode_piece(&rows).unwrap(), bytes));
     let _ = decode_single::<EngineRecord>(TableType::Engine, bytes);
-    let _ = RecipePiece::decode(bytes).map(|piece| assert_eq!(piece.encode(), bytes));
+    let _ = RecipePiece::decode(bytes).map(|piece| assert_eq!(piece.encode().unwrap(), bytes));
     let _ = Config::decode(bytes);
     let _ = KeyObject::decode(bytes);
     let _ = FrameTable::of_pack(&Sealing::Plain, PackKind::Data, bytes);

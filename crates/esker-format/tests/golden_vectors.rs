@@ -115,7 +115,7 @@ fn chapter_05_pack() {
         for (field, sealing) in [("plain", plain()), ("encrypted", encrypted())] {
             let pack = block.get(field);
             let table = FrameTable::of_pack(&sealing, *kind, &pack).unwrap();
-            let opener = FrameOpener::new(&sealing, *kind, table.salt).unwrap();
+            let opener = FrameOpener::new(&sealing, *kind, table.format, table.salt).unwrap();
             let mut decoder = FrameDecoder::new().unwrap();
             let opened: Vec<Vec<u8>> = table
                 .frames()
@@ -160,11 +160,11 @@ fn chapter_06_index_segment() {
 fn chapter_07_tables() {
     let (files, seen) = (samples::file_rows(), samples::seen());
     let blocks = [
-        Block::named("files").number("type", 1).list("rows", &files, file_row).hex("bytes", encode_piece(&files)),
+        Block::named("files").number("type", 1).list("rows", &files, file_row).hex("bytes", encode_piece(&files).unwrap()),
         Block::named("seen")
             .number("type", 3)
             .list("rows", &seen, |block, field, id| block.hex(field, id.0.0))
-            .hex("bytes", encode_piece(&seen)),
+            .hex("bytes", encode_piece(&seen).unwrap()),
     ];
     let committed = compare("07-tables.txt", &blocks, |_| false);
     assert_eq!(decode_piece::<esker_format::file_table::FileRow>(&committed[0].get("bytes")).unwrap(), files);
@@ -173,8 +173,9 @@ fn chapter_07_tables() {
 
 #[test]
 fn chapter_08_recipe() {
-    let block =
-        |name, piece: &RecipePiece| Block::named(name).list("operations", &piece.operations, operation).hex("bytes", piece.encode());
+    let block = |name, piece: &RecipePiece| {
+        Block::named(name).list("operations", &piece.operations, operation).hex("bytes", piece.encode().unwrap())
+    };
     let pieces = [samples::recipe(), RecipePiece::default()];
     let committed = compare("08-recipe.txt", &[block("operations", &pieces[0]), block("none", &pieces[1])], |_| false);
     for (block, piece) in committed.iter().zip(pieces) {
@@ -186,7 +187,7 @@ fn chapter_08_recipe() {
 fn chapter_09_manifest() {
     let (manifest, engines, replicas) = (samples::manifest(), samples::engines(), samples::replicas());
     let engine = |name, engine: &esker_format::engine::EngineRecord| {
-        let bytes = encode_single(TableType::Engine, engine);
+        let bytes = encode_single(TableType::Engine, engine).unwrap();
         // The record has a field of this name, so the encoding goes by another.
         Block::named(name).number("type", 4).and(|block| engine.list_in(block)).hex("chunk", bytes)
     };
@@ -194,7 +195,7 @@ fn chapter_09_manifest() {
         control(ObjectKind::Manifest, "", &manifest),
         engine("engine", &engines[0]),
         engine("bare engine", &engines[1]),
-        Block::named("replicas").number("type", 2).list("rows", &replicas, replica_row).hex("bytes", encode_piece(&replicas)),
+        Block::named("replicas").number("type", 2).list("rows", &replicas, replica_row).hex("bytes", encode_piece(&replicas).unwrap()),
     ];
     let committed = compare("09-manifest.txt", &blocks, is_sealed);
     opens(ObjectKind::Manifest, "", &manifest, &committed[0]);

@@ -57,6 +57,8 @@ pub struct BackupLine {
 /// All backups.
 #[derive(Debug, Clone, Serialize)]
 pub struct BackupList {
+    /// The time of this list by this machine's clock, milliseconds since 1970.
+    pub now_ms: u64,
     /// By start time.
     pub backups: Vec<BackupLine>,
     /// What could not be read, and backups this client knows that are gone.
@@ -198,7 +200,7 @@ pub fn list(repository: &Arc<Repository>) -> Result<BackupList> {
     }
     let now_ms = repository.environment().now_ms();
     let lines = backups.found.iter().map(|backup| line(backup, &notes, &verifications, now_ms)).collect();
-    Ok(BackupList { backups: lines, findings })
+    Ok(BackupList { now_ms, backups: lines, findings })
 }
 
 /// Shows one backup.

@@ -239,5 +239,11 @@ fn keep<'a>(policy: &Policy, backups: &[&'a Backup], tags: impl Fn(&Backup) -> V
             }
         }
     }
+    // A policy of tags alone would otherwise forget all that a cluster has.
+    if let Some((_, reasons)) = decided.iter_mut().find(|(backup, _)| backup.standing == Standing::Valid)
+        && reasons.is_empty()
+    {
+        reasons.push("newest".into());
+    }
     decided
 }

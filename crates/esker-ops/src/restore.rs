@@ -4,22 +4,25 @@
 //! them. What a run left behind is read back and kept where it is right. `CURRENT` comes last, after everything else is
 //! on disk.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use esker_cluster::path::shown;
+use esker_cluster::path::split;
 use esker_cluster::target::Node as TargetNode;
 use esker_cluster::{Attributes, Kind, Target, TargetFile, TargetOptions, Timestamp};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::recipe::Operation;
 use esker_format::seal::ChunkKind;
+use esker_format::table::TableRef;
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::Repository;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
-use esker_repo::tables::read_recipe_piece;
+use esker_repo::tables::{read_recipe_piece, read_table};
 use serde::Serialize;
 
 use crate::error::{OpsError, Result};
@@ -144,10 +147,35 @@ fn plan(reader: &ChunkReader, backup: &Backup, selection: &Selection) -> Result<
     if plans.is_empty() && !(selection.is_all() && backup.manifest.hosts.is_empty()) {
         return Err(selection.nothing(backup));
     }
+    if !selection.is_all() {
+        for host in &backup.manifest.hosts {
+            if let Some(plan) = plans.iter_mut().find(|plan| plan.name == host.name) {
+                plan.add_folders_above(reader, &host.tree)?;
+            }
+        }
+    }
     Ok(plans)
 }
 
 impl HostPlan {
+    /// Folders above what was chosen are made as well, and get the mode, owner and time that they had.
+    fn add_folders_above(&mut self, reader: &ChunkReader, tree: &TableRef) -> Result<()> {
+        let planned: HashSet<Vec<u8>> = self.nodes.iter().map(|node| node.path.clone()).collect();
+        let mut above: HashSet<Vec<u8>> = HashSet::from([Vec::new()]);
+        for path in &planned {
+            let mut folder = split(path).0;
+            while !planned.contains(folder) && above.insert(folder.to_vec()) {
+                folder = split(folder).0;
+            }
+        }
+        read_table::<FileRow, OpsError>(reader, &mut ReadContext::new()?, tree, |row| {
+            if row.node == Node::Folder && above.contains(&row.path) {
+                self.add(row);
+            }
+            Ok(())
+        })
+    }
+
     fn add(&mut self, row: FileRow) {
         let mtime = Timestamp { seconds: row.mtime_s, nanoseconds: row.mtime_ns };
         let attributes = Attributes { mode: row.mode, uid: row.uid, gid: row.gid, mtime };

@@ -89,9 +89,12 @@ def decode_config(data: bytes, what: str = "config") -> Config:
     bounded = 64 <= low <= 1 << 20 and 256 <= avg <= 4 << 20 and 1 << 10 <= high <= 16 << 20
     if not (bounded and low <= avg <= high and low % 2 == avg % 2 == high % 2 == 0):
         raise r.damage("chunker bounds", f"are {low}/{avg}/{high}")
-    pack_target, level, created_ms = r.u32("pack target"), r.u8("zstd level"), r.u64("created")
+    pack_target = r.u32("pack target")
+    if not limits.PACK_TARGET_MIN <= pack_target <= limits.PACK_TARGET_MAX:
+        raise r.damage("pack target", f"is {pack_target}")
+    level, created_ms = r.one_of("zstd level", range(1, 23)), r.u64("created")
     r.finish()
-    return Config(repository, encrypted, ChunkerParameters(low, avg, high), pack_target, level - 256 * (level > 127), created_ms)
+    return Config(repository, encrypted, ChunkerParameters(low, avg, high), pack_target, level, created_ms)
 
 
 def decode_key(data: bytes, what: str = "key object") -> KeyObject:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from . import limits
 from .errors import Damage
 from .records import DATA_PACK, META_PACK, FrameEntry
-from .sealing import FRAME, FRAME_TABLE, PACK_KEY, TAG_LEN, Sealing
-from .wire import Reader, decode_body, read_header
+from .sealing import FRAME, FRAME_TABLE, PACK_KEY, SALT_LEN, TAG_LEN, Sealing, check_mode
+from .wire import MAGIC, Reader, decode_body, read_header
 
-HEAD_LEN, TAIL_LEN = 40, 16
+HEAD_LEN, TAIL_LEN = 41, 16
 TAIL_MAGIC = b"ESKERend"
 OBJECT_KIND = {1: DATA_PACK, 2: META_PACK}
-HEADER_OF_FORMAT_1 = {kind: b"ESKER" + bytes([number]) + b"\x01\x00" for kind, number in OBJECT_KIND.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +18,7 @@ class Frame:
     """One frame with all that opening it needs but the key."""
 
     pack: str
-    header: bytes
-    salt: bytes
+    head: bytes
     number: int
     offset: int
     last: bool
@@ -31,11 +29,16 @@ class Frame:
     plain_len: int
 
 
-def place_frames(pack: str, header: bytes, salt: bytes, entries: list) -> list[Frame]:
+def head_of(kind: int, pack_format: int, mode: int, salt: bytes) -> bytes:
+    """The first bytes of a pack, with which everything in it is authenticated."""
+    return MAGIC + bytes([OBJECT_KIND[kind]]) + pack_format.to_bytes(2, "little") + bytes([mode]) + salt
+
+
+def place_frames(pack: str, head: bytes, entries: list) -> list[Frame]:
     frames, offset = [], HEAD_LEN
     for number, e in enumerate(entries):
         last = number == len(entries) - 1
-        frames.append(Frame(pack, header, salt, number, offset, last, e.kind, e.codec, e.chunk, e.stored_len, e.plain_len))
+        frames.append(Frame(pack, head, number, offset, last, e.kind, e.codec, e.chunk, e.stored_len, e.plain_len))
         offset += e.stored_len
     return frames
 
@@ -45,7 +48,10 @@ def read_frame_table(sealing: Sealing, kind: int, pack: str, size: int, fetch) -
     if not HEAD_LEN + TAIL_LEN <= size <= limits.PACK_MAX:
         raise Damage(f"{pack}: {size} bytes are no pack")
     head = fetch(0, HEAD_LEN)
-    header = read_header(Reader(head, pack), OBJECT_KIND[kind])
+    r = Reader(head, pack)
+    read_header(r, OBJECT_KIND[kind])
+    check_mode(sealing, r)
+    salt = r.raw(SALT_LEN, "salt")
     tail = fetch(size - TAIL_LEN, TAIL_LEN)
     r = Reader(tail, pack)
     table_len, count = r.u32("table length"), r.u32("frame count")
@@ -53,7 +59,6 @@ def read_frame_table(sealing: Sealing, kind: int, pack: str, size: int, fetch) -
         raise Damage(f"{pack}: no closing magic")
     if not TAG_LEN <= table_len <= size - HEAD_LEN - TAIL_LEN or count > limits.PACK_FRAMES_MAX:
         raise Damage(f"{pack}: its tail claims more than it holds")
-    salt = head[8:]
     sealed = fetch(size - TAIL_LEN - table_len, table_len)
     plain = sealing.open_part(PACK_KEY, salt, 0, FRAME_TABLE, head + tail, sealed, f"{pack}: frame table")
     r = Reader(plain, f"{pack}: frame table")
@@ -63,15 +68,15 @@ def read_frame_table(sealing: Sealing, kind: int, pack: str, size: int, fetch) -
         raise Damage(f"{pack}: holds a chunk of a kind that does not belong there")
     if len(entries) != count or HEAD_LEN + sum(e.stored_len for e in entries) + table_len + TAIL_LEN != size:
         raise Damage(f"{pack}: its frames do not fill it")
-    return place_frames(pack, header, salt, entries)
+    return place_frames(pack, head, entries)
 
 
 def open_frame(sealing: Sealing, frame: Frame, sealed: bytes) -> bytes:
     """The content of a frame's chunk, proven by tag and id."""
     what = f"{frame.pack}: frame {frame.number}"
-    aad = frame.header + frame.salt + frame.number.to_bytes(4, "little") + bytes([frame.kind, frame.codec])
+    aad = frame.head + frame.number.to_bytes(4, "little") + bytes([frame.kind, frame.codec])
     aad += frame.stored_len.to_bytes(4, "little") + frame.plain_len.to_bytes(4, "little") + bytes([frame.last])
-    body = sealing.open_part(PACK_KEY, frame.salt, frame.number, FRAME, aad, sealed, what)
+    body = sealing.open_part(PACK_KEY, frame.head[-SALT_LEN:], frame.number, FRAME, aad, sealed, what)
     plain = decode_body(frame.codec, body, frame.plain_len, what)
     if sealing.chunk_id(frame.kind, plain) != frame.chunk:
         raise Damage(f"{what}: content does not hash to chunk {frame.chunk.hex()}")

@@ -51,16 +51,19 @@ class IndexedPack:
     kind: int
     session: bytes
     id: bytes
+    format: int
     salt: bytes
     frames: list
 
     @classmethod
     def read(cls, r: Reader):
-        kind = r.one_of("pack kind", (1, 2))
-        pack = cls(kind, r.raw(16, "session"), r.raw(32, "pack id"), r.raw(32, "salt"), FrameEntry.read_list(r))
+        kind, session, name = r.one_of("pack kind", (1, 2)), r.raw(16, "session"), r.raw(32, "pack id")
+        pack = cls(kind, session, name, r.u16("format"), r.raw(32, "salt"), FrameEntry.read_list(r))
+        if pack.format == 0:
+            raise r.damage("format", "is 0")
         if any(entry.kind != kind for entry in pack.frames):
             raise r.damage("chunk kind", "does not belong into this kind of pack")
-        if 56 + sum(entry.stored_len for entry in pack.frames) > limits.PACK_MAX:
+        if 57 + sum(entry.stored_len for entry in pack.frames) > limits.PACK_MAX:
             raise r.damage("frames", "make a pack over its limit")
         return pack
 
@@ -72,7 +75,7 @@ class IndexSegment:
 
     @classmethod
     def read(cls, r: Reader):
-        return cls(r.ids("replaced segments"), r.items("packs", 82, lambda: IndexedPack.read(r)))
+        return cls(r.ids("replaced segments"), r.items("packs", 84, lambda: IndexedPack.read(r)))
 
 
 @dataclass
@@ -230,7 +233,7 @@ class EngineRecord:
             r.one_of("partition scheme", (0, 1)),
             r.option("comparator", lambda: r.text("comparator", limits.TEXT_MAX)),
             r.option("merge operator", lambda: r.text("merge operator", limits.TEXT_MAX)),
-            r.items("column families", 1, lambda: r.text("column family", limits.TEXT_MAX)),
+            r.items("column families", 1, lambda: r.text("column family", limits.TEXT_MAX), limits.TEXTS_MAX),
             r.u32("format version"),
             r.option("database id", lambda: r.text("database id", limits.TEXT_MAX)),
             r.varint("file count"),
@@ -299,9 +302,9 @@ class Manifest:
             r.u64("started"),
             r.u64("finished"),
             r.text("written by", limits.NAME_MAX),
-            r.items("tags", 1, lambda: r.text("tag", limits.NAME_MAX)),
-            r.items("warnings", 1, lambda: r.text("warning", limits.TEXT_MAX)),
-            r.items("hosts", 6, lambda: HostRecord.read(r)),
+            r.items("tags", 1, lambda: r.text("tag", limits.NAME_MAX), limits.TEXTS_MAX),
+            r.items("warnings", 1, lambda: r.text("warning", limits.TEXT_MAX), limits.TEXTS_MAX),
+            r.items("hosts", 6, lambda: HostRecord.read(r), limits.HOSTS_MAX),
             TableRef.read(r),
             r.ids("keys"),
             r.ids("segments"),
@@ -434,7 +437,7 @@ class Note:
             r.raw(32, "manifest"),
             r.u64("time"),
             r.flag("hold"),
-            r.items("tags", 1, lambda: r.text("tag", limits.NAME_MAX)),
+            r.items("tags", 1, lambda: r.text("tag", limits.NAME_MAX), limits.TEXTS_MAX),
             r.ids("supersedes"),
         )
 
@@ -491,6 +494,8 @@ def decode_recipe(data: bytes, what: str) -> list:
 
 def _typed(table: int, data: bytes, what: str) -> Reader:
     reader = Reader(data, what)
+    if len(data) > limits.TABLE_PIECE_MAX:
+        raise Damage(f"{what}: a piece of {len(data)} bytes, over the limit of {limits.TABLE_PIECE_MAX}")
     if reader.u8("table type") != table:
         raise Damage(f"{what}: not a piece of table type {table}")
     return reader

@@ -10,9 +10,10 @@ from blake3 import blake3
 
 from . import keys, limits
 from .errors import Damage, ReaderError, TooNew, WrongSecret
-from .pack import HEADER_OF_FORMAT_1, open_frame, place_frames, read_frame_table
+from .pack import head_of, open_frame, place_frames, read_frame_table
 from .records import DOOMED, FENCE, FORGOTTEN, INDEX_SEGMENT, MANIFEST, NOTE, SESSION_BEAT, SESSION_END, SESSION_OPEN, VERIFICATION
 from .sealing import Sealing, open_object
+from .wire import FORMAT
 
 HASH, SESSION = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 BEAT = re.compile("beat-(?!0{8})[0-9]{8}")
@@ -204,9 +205,11 @@ class Repository:
                 continue
             for pack in segment.packs:
                 path = f"packs/{'data' if pack.kind == 1 else 'meta'}/{pack.session.hex()}/{pack.id.hex()}"
-                if path in listed:
+                # A pack of a newer format counts as named by none: its own header then says so.
+                if path in listed and pack.format <= FORMAT:
                     named.add(path)
-                    self._add(index, place_frames(path, HEADER_OF_FORMAT_1[pack.kind], pack.salt, pack.frames))
+                    head = head_of(pack.kind, pack.format, self.sealing.mode, pack.salt)
+                    self._add(index, place_frames(path, head, pack.frames))
         for path, kind in listed.items():
             if path not in named:
                 try:

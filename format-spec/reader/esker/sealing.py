@@ -17,6 +17,7 @@ PACK_KEY = "esker 2026 v1 pack key"
 CONTROL_KEY = "esker 2026 v1 control object key"
 CHECKSUM_KEY = "esker 2026 v1 checksum of a plain object"
 TAG_LEN = 16
+SALT_LEN = 32
 ENVELOPE_LEN = 46
 FRAME, FRAME_TABLE, WRAPPED = 0, 1, 2
 MODES = {0: "not encrypted", 1: "encrypted"}
@@ -69,18 +70,23 @@ class Sealing:
         return open_aead(derive_key(context, self.master + salt), number, role, aad, sealed, what)
 
 
+def check_mode(sealing: Sealing, reader: Reader) -> None:
+    """The mode byte of a sealed object is the repository's."""
+    mode = reader.u8("mode")
+    if mode != sealing.mode:
+        raise Damage(f"{reader.what}: {MODES.get(mode, 'sealed in an unknown way')} in a repository that is {MODES[sealing.mode]}")
+
+
 def open_object(sealing: Sealing, kind: int, place: str, data: bytes, what: str):
     """The record in a control object; `place` is its path for kinds 7 to 10, else empty."""
     reader = Reader(data, what)
     read_header(reader, kind)
-    mode = reader.u8("mode")
-    if mode != sealing.mode:
-        raise Damage(f"{what}: {MODES.get(mode, 'sealed in an unknown way')} in a repository that is {MODES[sealing.mode]}")
+    check_mode(sealing, reader)
     codec = reader.u8("codec")
     plain_len = reader.u32("plain length")
     if plain_len > limits.CONTROL_PLAIN_MAX:
         raise reader.damage("plain length", "is over its limit")
-    salt = reader.raw(32, "salt")
+    salt = reader.raw(SALT_LEN, "salt")
     sealed = reader.raw(reader.left(), "payload")
     body = sealing.open_part(CONTROL_KEY, salt, 0, FRAME, data[:ENVELOPE_LEN] + place.encode(), sealed, what)
     if codec not in (0, 1):

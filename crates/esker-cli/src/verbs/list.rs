@@ -1,6 +1,7 @@
 //! `list`
 
 use esker_ops::catalog::list;
+use esker_ops::time::civil;
 
 use super::Outcome;
 use crate::args::Global;
@@ -22,19 +23,21 @@ pub fn run(global: &Global, output: &Output) -> Outcome {
             if line.held {
                 status.push_str(", held");
             }
+            let verified = match (line.verified_level, line.verified_ms) {
+                (Some(level), Some(at_ms)) => format!("{level}, {} ago", human::age(backups.now_ms.saturating_sub(at_ms))),
+                _ => "never".to_owned(),
+            };
             vec![
                 line.label.clone(),
                 line.id.chars().take(8).collect(),
-                human::duration_ms(line.age_s * 1000),
+                civil(line.started_ms).strftime("%Y-%m-%d %H:%M").to_string(),
                 status,
-                line.verified_level.unwrap_or("never").to_owned(),
-                line.engines.to_string(),
-                line.files.to_string(),
+                verified,
                 human::bytes(line.bytes),
                 human::bytes(line.stored_bytes),
             ]
         });
-        table(&["LABEL", "ID", ">AGE", "STATUS", "VERIFIED", ">ENGINES", ">FILES", ">SIZE", ">STORED"], rows.collect())
+        table(&["LABEL", "ID", "BEGUN (UTC)", "STATUS", "VERIFIED", ">SIZE", ">STORED"], rows.collect())
     });
     Ok(if backups.findings.is_empty() { Exit::warned(!repository.warnings().is_empty()) } else { Exit::Damage })
 }

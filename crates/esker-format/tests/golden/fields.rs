@@ -52,6 +52,7 @@ fn indexed_pack(block: Block, field: String, pack: &IndexedPack) -> Block {
         .number(format!("{field}.kind"), pack.name.kind as u8)
         .hex(format!("{field}.session"), pack.name.session.0)
         .hex(format!("{field}.id"), pack.name.id.0)
+        .number(format!("{field}.format"), pack.table.format)
         .hex(format!("{field}.salt"), pack.table.salt)
         .list(format!("{field}.frames"), &pack.table.frames, |block, field, frame| {
             block

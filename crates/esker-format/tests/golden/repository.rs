@@ -143,7 +143,7 @@ impl Repository {
             file_count: 3,
             bytes: files.iter().map(size).sum(),
         };
-        let engine = self.table_chunk(&encode_single(TableType::Engine, &engine));
+        let engine = self.table_chunk(&encode_single(TableType::Engine, &engine).unwrap());
         let bytes = files.iter().chain(&tree).map(size).sum();
         HostRecord { name: "db-1".into(), tree: self.table(&tree), engines: vec![engine], files: 4, bytes }
     }
@@ -171,7 +171,7 @@ impl Repository {
         } else {
             let (head, tail) = operations.split_at(1);
             let pieces = [head, tail].into_iter().filter(|piece| !piece.is_empty());
-            pieces.map(|piece| self.table_chunk(&RecipePiece { operations: piece.to_vec() }.encode())).collect()
+            pieces.map(|piece| self.table_chunk(&RecipePiece { operations: piece.to_vec() }.encode().unwrap())).collect()
         };
         let chunks = operations.iter().filter(|operation| matches!(operation, Operation::Chunk { .. })).count() as u64;
         let hash = *blake3::hash(&content).as_bytes();
@@ -194,7 +194,7 @@ impl Repository {
     }
 
     fn table<R: Row + Clone>(&mut self, rows: &[R]) -> TableRef {
-        let pieces = rows.chunks(2).map(|rows| self.table_chunk(&encode_piece(rows))).collect();
+        let pieces = rows.chunks(2).map(|rows| self.table_chunk(&encode_piece(rows).unwrap())).collect();
         TableRef { pieces, ..table(rows.len() as u64, &[]) }
     }
 

@@ -36,8 +36,8 @@ pub fn config(encrypted: bool) -> Config {
         repository: RepositoryId([5; 16]),
         encrypted,
         chunker: ChunkerParameters::DEFAULT,
-        pack_target: 32 << 20,
-        zstd_level: if encrypted { -3 } else { 3 },
+        pack_target: if encrypted { 32 << 20 } else { 64 << 10 },
+        zstd_level: if encrypted { 22 } else { 3 },
         created_ms: NOW_MS,
     }
 }
@@ -54,7 +54,7 @@ pub fn index_segment() -> IndexSegment {
     let entry = |kind, codec, chunk, stored_len, plain_len| FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len };
     let pack = |kind, id, frames| IndexedPack {
         name: PackName { kind, session: SESSION, id: object(id) },
-        table: FrameTable { salt: [id ^ 0xff; 32], frames },
+        table: FrameTable { format: 1, salt: [id ^ 0xff; 32], frames },
     };
     let data =
         vec![entry(ChunkKind::Bytes, Codec::Zstd, 1, 300, 1 << 20), entry(ChunkKind::Bytes, Codec::Raw, 2, (16 << 20) + 16, 16 << 20)];

@@ -1,6 +1,6 @@
 //! Taking one engine: its files, what it is, and where Raft stood in it.
 
-use esker_cluster::path::{escaped, join, split};
+use esker_cluster::path::{join, split};
 use esker_cluster::{
     Engine, EngineFacts, Error, Freeze, OptionsFile, PartitionScheme, check_cut, last_wal_position, manifest_facts, positions,
 };
@@ -131,10 +131,6 @@ impl Run<'_> {
         }
         let totals = self.totals;
         self.report.totals(&totals);
-        if hosts.iter().all(|host| host.survey.engines.is_empty()) {
-            let names: Vec<String> = hosts.iter().map(|host| escaped(host.root.path().as_os_str().as_encoded_bytes())).collect();
-            self.report.warn(format!("no engine (a folder with CURRENT and MANIFEST) was found below {}", names.join(", ")));
-        }
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use esker_cluster::path::shown;
 use esker_cluster::{ClusterFile, Engine, Freeze, Identity, PartitionScheme, Root, Survey, survey, walk};
 use esker_format::ObjectId;
 use esker_format::layout::ObjectKind;
@@ -216,6 +217,10 @@ impl<'a> Run<'a> {
                 self.totals.left_out_files += count.files;
                 self.totals.left_out_bytes += count.bytes;
             }
+        }
+        if hosts.iter().all(|host| host.survey.engines.is_empty()) {
+            let names: Vec<String> = hosts.iter().map(|host| shown(host.root.path())).collect();
+            self.report.warn(format!("no engine (a folder with CURRENT and MANIFEST) was found below {}", names.join(", ")));
         }
     }
 }
