@@ -1,13 +1,14 @@
 //! `diff`: engines, files and chunks in which two backups differ.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use esker_cluster::path::escaped;
-use esker_format::ChunkId;
 use esker_format::file_table::{FileContent, FileRow, Node};
+use esker_format::manifest::Manifest;
 use esker_repo::Repository;
 use esker_repo::reader::{ChunkReader, ReadContext};
+use esker_repo::scratch::ScratchMap;
 use esker_repo::tables::read_recipe_piece;
 use serde::Serialize;
 
@@ -82,6 +83,10 @@ struct Item {
 
 type Key = (String, String, Vec<u8>);
 
+/// Which of the two backups need a chunk.
+const IN_FIRST: u8 = 1;
+const IN_SECOND: u8 = 2;
+
 /// Compares two backups.
 ///
 /// # Errors
@@ -90,9 +95,9 @@ pub fn diff(repository: &Arc<Repository>, from: &str, to: &str) -> Result<Diff> 
     let backups = repository.backups()?;
     let (from, to) = (find_among(&backups, from)?, find_among(&backups, to)?);
     let reader = ChunkReader::open(repository)?;
-    let mut chunks: HashMap<ChunkId, (u32, bool, bool)> = HashMap::new();
-    let first = items(&reader, &from.manifest, |id, len| chunks.entry(id).or_insert((len, false, false)).1 = true)?;
-    let second = items(&reader, &to.manifest, |id, len| chunks.entry(id).or_insert((len, false, false)).2 = true)?;
+    let chunks = repository.scratch_map()?;
+    let first = items(&reader, &from.manifest, &chunks, IN_FIRST)?;
+    let second = items(&reader, &to.manifest, &chunks, IN_SECOND)?;
     let mut diff = Diff { from: from.manifest.label, to: to.manifest.label, ..Diff::default() };
     let mut engines: BTreeMap<(String, String), EngineDiff> = BTreeMap::new();
     let keys: std::collections::BTreeSet<&Key> = first.keys().chain(second.keys()).collect();
@@ -131,28 +136,26 @@ pub fn diff(repository: &Arc<Repository>, from: &str, to: &str) -> Result<Diff> 
         });
     }
     diff.engines = engines.into_values().filter(|engine| engine.added + engine.removed + engine.changed > 0).collect();
-    for (len, in_first, in_second) in chunks.into_values() {
-        let len = u64::from(len);
-        match (in_first, in_second) {
-            (true, false) => {
+    chunks.for_each(|_, value| {
+        let Some((sides, len)) = value.split_first() else { return Ok(()) };
+        let len = len.first_chunk().map_or(0, |len| u64::from(u32::from_le_bytes(*len)));
+        match *sides {
+            IN_FIRST => {
                 diff.chunks_removed += 1;
                 diff.chunk_bytes_removed += len;
             }
-            (false, true) => {
+            IN_SECOND => {
                 diff.chunks_added += 1;
                 diff.chunk_bytes_added += len;
             }
             _ => {}
         }
-    }
+        Ok(())
+    })?;
     Ok(diff)
 }
 
-fn items(
-    reader: &ChunkReader,
-    manifest: &esker_format::manifest::Manifest,
-    mut chunk: impl FnMut(ChunkId, u32),
-) -> Result<BTreeMap<Key, Item>> {
+fn items(reader: &ChunkReader, manifest: &Manifest, chunks: &ScratchMap, side: u8) -> Result<BTreeMap<Key, Item>> {
     let mut items = BTreeMap::new();
     let mut contents: Vec<FileContent> = Vec::new();
     let context = &mut ReadContext::new()?;
@@ -173,7 +176,9 @@ fn items(
     for piece in contents.iter().flat_map(|content| &content.recipe) {
         for operation in read_recipe_piece(reader, context, piece)?.operations {
             if let Some(id) = chunk_of(&operation) {
-                chunk(id, u32::try_from(operation.len()).unwrap_or(u32::MAX));
+                let before = chunks.get(&id.0)?.and_then(|value| value.first().copied()).unwrap_or(0);
+                let len = u32::try_from(operation.len()).unwrap_or(u32::MAX);
+                chunks.put(&id.0, &[&[before | side][..], &len.to_le_bytes()].concat())?;
             }
         }
     }

@@ -1,13 +1,15 @@
 //! `stats`: what backups take, and what deleting one would free.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use esker_format::{ChunkId, ObjectId};
+use esker_format::ObjectId;
+use esker_format::manifest::Manifest;
 use esker_repo::Repository;
 use esker_repo::listing::Listing;
 use esker_repo::manifests::{Backup, walk_chunks};
 use esker_repo::reader::ChunkReader;
+use esker_repo::scratch::ScratchMap;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -56,18 +58,38 @@ pub struct UsageLine {
     pub shared_bytes: u64,
 }
 
-/// Who needs a chunk, as far as it matters: nobody else, or somebody.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Who needs a chunk.
 struct Needed {
-    backup: Owner,
-    host: Owner,
     stored: u32,
+    /// The backup that was last seen to need it, and whether it is the only one.
+    backup: u32,
+    one_backup: bool,
+    /// The hosts that need it, in any backup.
+    hosts: Vec<u32>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    One(u32),
-    Several,
+impl Needed {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(9 + 4 * self.hosts.len());
+        bytes.extend_from_slice(&self.stored.to_le_bytes());
+        bytes.extend_from_slice(&self.backup.to_le_bytes());
+        bytes.push(u8::from(self.one_backup));
+        self.hosts.iter().for_each(|host| bytes.extend_from_slice(&host.to_le_bytes()));
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (stored, rest) = bytes.split_first_chunk()?;
+        let (backup, rest) = rest.split_first_chunk()?;
+        let (one_backup, hosts) = rest.split_first()?;
+        let hosts = hosts.chunks_exact(4).filter_map(|host| host.first_chunk()).map(|host| u32::from_le_bytes(*host));
+        Some(Self {
+            stored: u32::from_le_bytes(*stored),
+            backup: u32::from_le_bytes(*backup),
+            one_backup: *one_backup == 1,
+            hosts: hosts.collect(),
+        })
+    }
 }
 
 /// Adds up a repository, or one backup of it (whose unique bytes are still told against all others).
@@ -78,7 +100,7 @@ pub fn stats(repository: &Arc<Repository>, only: Option<&str>, job: &Job) -> Res
     let backups = repository.backups()?;
     let shown = only.map(|name| find_among(&backups, name)).transpose()?;
     let reader = ChunkReader::open(repository)?;
-    let mut sums = Sums::default();
+    let mut sums = Sums::new(repository.scratch_map()?);
     job.progress.phase("adding up", 0);
     for (number, backup) in backups.found.iter().enumerate() {
         job.cancel.check()?;
@@ -95,13 +117,12 @@ pub fn stats(repository: &Arc<Repository>, only: Option<&str>, job: &Job) -> Res
         }
     }
     stats.meta_bytes += listing.segments.values().sum::<u64>();
-    sums.finish(&mut stats, &backups.found, shown.map(|backup| backup.id));
+    sums.finish(&mut stats, &backups.found, shown.map(|backup| backup.id))?;
     Ok(stats)
 }
 
-#[derive(Default)]
 struct Sums {
-    chunks: HashMap<ChunkId, Needed>,
+    chunks: ScratchMap,
     stored_by_backup: BTreeMap<u32, u64>,
     stored_by_host: BTreeMap<u32, u64>,
     logical_by_host: BTreeMap<u32, u64>,
@@ -109,36 +130,37 @@ struct Sums {
 }
 
 impl Sums {
+    fn new(chunks: ScratchMap) -> Self {
+        let (stored_by_backup, stored_by_host, logical_by_host) = Default::default();
+        Self { chunks, stored_by_backup, stored_by_host, logical_by_host, hosts: Vec::new() }
+    }
+
     fn add(&mut self, reader: &ChunkReader, backup: &Backup, number: u32) -> Result<()> {
         let index = reader.index();
-        let mut of_backup = std::collections::HashSet::new();
         for host in &backup.manifest.hosts {
             let host_number = self.host(&host.name);
             *self.logical_by_host.entry(host_number).or_default() += host.bytes;
-            let one_host = esker_format::manifest::Manifest { hosts: vec![host.clone()], ..backup.manifest.clone() };
-            let mut of_host = std::collections::HashSet::new();
+            let one_host = Manifest { hosts: vec![host.clone()], ..backup.manifest.clone() };
             walk_chunks(reader, &one_host, |chunk| {
-                if !of_host.insert(chunk) {
-                    return Ok(());
-                }
-                let stored = match self.chunks.get_mut(&chunk) {
-                    Some(needed) => {
-                        needed.backup = needed.backup.and(number);
-                        needed.host = needed.host.and(host_number);
-                        needed.stored
-                    }
+                let known = self.chunks.get(&chunk.0)?.and_then(|bytes| Needed::decode(&bytes));
+                let mut needed = match known {
+                    Some(needed) if needed.backup == number && needed.hosts.contains(&host_number) => return Ok(()),
+                    Some(needed) => needed,
                     None => {
                         let stored = index.locate(&chunk)?.first().map_or(0, |place| place.frame.entry.stored_len);
-                        let (backup, host) = (Owner::One(number), Owner::One(host_number));
-                        self.chunks.insert(chunk, Needed { backup, host, stored });
-                        stored
+                        *self.stored_by_backup.entry(number).or_default() += u64::from(stored);
+                        Needed { stored, backup: number, one_backup: true, hosts: Vec::new() }
                     }
                 };
-                *self.stored_by_host.entry(host_number).or_default() += u64::from(stored);
-                if of_backup.insert(chunk) {
-                    *self.stored_by_backup.entry(number).or_default() += u64::from(stored);
+                if needed.backup != number {
+                    *self.stored_by_backup.entry(number).or_default() += u64::from(needed.stored);
+                    (needed.backup, needed.one_backup) = (number, false);
                 }
-                Ok(())
+                if !needed.hosts.contains(&host_number) {
+                    *self.stored_by_host.entry(host_number).or_default() += u64::from(needed.stored);
+                    needed.hosts.push(host_number);
+                }
+                self.chunks.put(&chunk.0, &needed.encode())
             })?;
         }
         Ok(())
@@ -152,19 +174,21 @@ impl Sums {
         u32::try_from(position).unwrap_or(u32::MAX)
     }
 
-    fn finish(self, stats: &mut Stats, backups: &[Backup], only: Option<ObjectId>) {
+    fn finish(self, stats: &mut Stats, backups: &[Backup], only: Option<ObjectId>) -> Result<()> {
         let mut unique_by_backup: BTreeMap<u32, u64> = BTreeMap::new();
         let mut unique_by_host: BTreeMap<u32, u64> = BTreeMap::new();
-        for needed in self.chunks.values() {
+        self.chunks.for_each(|_, value| {
+            let Some(needed) = Needed::decode(value) else { return Ok(()) };
             stats.chunks += 1;
             stats.needed_bytes += u64::from(needed.stored);
-            if let Owner::One(number) = needed.backup {
-                *unique_by_backup.entry(number).or_default() += u64::from(needed.stored);
+            if needed.one_backup {
+                *unique_by_backup.entry(needed.backup).or_default() += u64::from(needed.stored);
             }
-            if let Owner::One(number) = needed.host {
-                *unique_by_host.entry(number).or_default() += u64::from(needed.stored);
+            if let [host] = needed.hosts.as_slice() {
+                *unique_by_host.entry(*host).or_default() += u64::from(needed.stored);
             }
-        }
+            Ok(())
+        })?;
         stats.unneeded_bytes = stats.data_pack_bytes.saturating_add(stats.meta_bytes).saturating_sub(stats.needed_bytes);
         for (number, backup) in (0u32..).zip(backups) {
             stats.logical_bytes += backup.manifest.totals.bytes;
@@ -180,12 +204,7 @@ impl Sums {
             let stored = of(&self.stored_by_host);
             stats.per_host.push(usage(name, None, of(&self.logical_by_host), stored, of(&unique_by_host)));
         }
-    }
-}
-
-impl Owner {
-    fn and(self, other: u32) -> Self {
-        if self == Self::One(other) { self } else { Self::Several }
+        Ok(())
     }
 }
 

@@ -351,35 +351,6 @@ impl Index {
     }
 }
 
-/// A private set of chunk ids on disk: what this session has taken on itself to store.
-pub(crate) struct ClaimSet {
-    db: DB,
-    _in_use: std::fs::File,
-    _folder: tempfile::TempDir,
-}
-
-impl ClaimSet {
-    pub(crate) fn new(cache: &Path) -> Result<Self> {
-        create_folder(cache)?;
-        sweep_abandoned(cache, "session-");
-        let folder = tempfile::Builder::new().prefix("session-").tempdir_in(cache).map_err(|error| cache_error(cache, &error))?;
-        let in_use = share(folder.path())?;
-        Ok(Self { db: open_private(folder.path())?, _in_use: in_use, _folder: folder })
-    }
-
-    /// Adds an id; false if it was there.
-    pub(crate) fn insert(&self, chunk: &ChunkId) -> Result<bool> {
-        let failed = |error| cache_error(self.db.path(), &error);
-        if self.db.get_pinned(chunk.0).map_err(failed)?.is_some() {
-            return Ok(false);
-        }
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        self.db.put_opt(chunk.0, [], &options).map_err(|error| cache_error(self.db.path(), &error))?;
-        Ok(true)
-    }
-}
-
 fn options() -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
@@ -405,7 +376,7 @@ fn open_read_only(folder: &Path) -> Result<DB> {
     DB::open_for_read_only(&options(), folder, false).map_err(|error| cache_error(folder, &error))
 }
 
-fn open_private(folder: &Path) -> Result<DB> {
+pub(crate) fn open_private(folder: &Path) -> Result<DB> {
     let mut options = options();
     options.create_if_missing(true);
     DB::open(&options, folder).map_err(|error| cache_error(folder, &error))
@@ -463,7 +434,7 @@ fn link_files(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// Marks a folder as in use for as long as the file is held.
-fn share(folder: &Path) -> Result<std::fs::File> {
+pub(crate) fn share(folder: &Path) -> Result<std::fs::File> {
     let path = folder.join(USE_FILE);
     let file = std::fs::File::options().create(true).append(true).open(&path).map_err(|error| cache_error(&path, &error))?;
     // A file system without locks loses only the protection against being swept while in use, which RocksDB survives.
@@ -488,7 +459,7 @@ fn remove_folder(folder: &Path) {
 }
 
 /// Removes private folders whose process is gone.
-fn sweep_abandoned(root: &Path, prefix: &str) {
+pub(crate) fn sweep_abandoned(root: &Path, prefix: &str) {
     let Ok(entries) = std::fs::read_dir(root) else { return };
     entries
         .flatten()
@@ -514,7 +485,7 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
     made.map_err(|error| cache_error(folder, &error))
 }
 
-fn cache_error(path: &Path, error: &dyn std::fmt::Display) -> RepoError {
+pub(crate) fn cache_error(path: &Path, error: &dyn std::fmt::Display) -> RepoError {
     RepoError::Cache { path: path.display().to_string(), why: error.to_string() }
 }
 

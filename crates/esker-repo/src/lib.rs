@@ -20,6 +20,7 @@ pub mod notes;
 mod pack_pipeline;
 pub mod reader;
 pub mod repository;
+pub mod scratch;
 pub mod session;
 pub mod store;
 pub mod tables;

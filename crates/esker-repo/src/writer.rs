@@ -12,11 +12,12 @@ use esker_format::seal::ChunkKind;
 use esker_format::{ChunkId, ObjectId, SessionId};
 
 use crate::error::{RepoError, Result};
-use crate::index::{ClaimSet, SharedIndex, Synced};
+use crate::index::{SharedIndex, Synced};
 use crate::listing::Listing;
 use crate::pack_pipeline::{Pipeline, Stored};
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
+use crate::scratch::ScratchMap;
 use crate::session::Session;
 
 /// Frames after which the packs written so far are put into an index segment.
@@ -58,7 +59,7 @@ pub struct Writer {
     listing: Listing,
     reader: ChunkReader,
     index: SharedIndex,
-    claims: Mutex<ClaimSet>,
+    claims: Mutex<ScratchMap>,
     pipeline: Pipeline,
     written: Mutex<Written>,
     segment_bytes: AtomicU64,
@@ -71,7 +72,7 @@ struct View {
     listing: Listing,
     synced: Synced,
     pipeline: Pipeline,
-    claims: ClaimSet,
+    claims: ScratchMap,
 }
 
 impl View {
@@ -84,7 +85,7 @@ impl View {
         let synced = repository.sync_index(&listing, &doomed)?;
         let level = options.level.unwrap_or(i32::from(repository.config.zstd_level));
         let pipeline = Pipeline::start(repository, session, level, options.workers)?;
-        Ok(Self { listing, synced, pipeline, claims: ClaimSet::new(&repository.cache)? })
+        Ok(Self { listing, synced, pipeline, claims: repository.scratch_map()? })
     }
 
     fn into_writer(self, repository: &Arc<Repository>, session: Session) -> Writer {
@@ -183,7 +184,7 @@ impl Writer {
             return Ok(known);
         }
         let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(if claims.insert(chunk)? { Claim::New } else { Claim::Mine })
+        Ok(if claims.insert(&chunk.0)? { Claim::New } else { Claim::Mine })
     }
 
     /// Hands over a claimed chunk.

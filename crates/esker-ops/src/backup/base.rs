@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use esker_cluster::Entry;
+use esker_cluster::path::split;
 use esker_format::ChunkId;
 use esker_format::engine::EngineRecord;
 use esker_format::file_table::{FileContent, FileRow, Node, TableIdentity};
@@ -22,19 +23,20 @@ const BACKUPS_SEARCHED: usize = 16;
 #[derive(Default)]
 pub(super) struct KnownFiles {
     by_id: HashMap<[u8; 24], FileContent>,
-    by_path: HashMap<Vec<u8>, (FileContent, i64, u32)>,
+    /// By name and inode: a checkpoint's hard link is the same file under another folder.
+    by_stamp: HashMap<(Vec<u8>, u64), (FileContent, i64, u32)>,
 }
 
 impl KnownFiles {
-    /// What is known of an entry: a table by its identity; another file by its path, size, mtime and inode.
-    pub(super) fn find(&self, entry: &Entry, path: &[u8], identity: Option<&TableIdentity>) -> Option<&FileContent> {
+    /// What is known of an entry: a table by its identity; another file by its name, size, mtime and inode.
+    pub(super) fn find(&self, entry: &Entry, identity: Option<&TableIdentity>) -> Option<&FileContent> {
         let content = match identity {
             Some(identity) => self.by_id.get(&identity.unique_id).filter(|content| content.identity.as_ref() == Some(identity))?,
             None => {
-                let (content, seconds, nanoseconds) = self.by_path.get(path)?;
+                let name = split(&entry.path).1.to_vec();
+                let (content, seconds, nanoseconds) = self.by_stamp.get(&(name, entry.stamp.inode))?;
                 let mtime = entry.attributes.mtime;
-                let untouched = (*seconds, *nanoseconds) == (mtime.seconds, mtime.nanoseconds) && content.inode == entry.stamp.inode;
-                untouched.then_some(content)?
+                ((*seconds, *nanoseconds) == (mtime.seconds, mtime.nanoseconds)).then_some(content)?
             }
         };
         (content.size == entry.size).then_some(content)
@@ -44,7 +46,10 @@ impl KnownFiles {
         let Node::File(content) = row.node else { return };
         match content.identity {
             Some(identity) => drop(self.by_id.insert(identity.unique_id, content)),
-            None => drop(self.by_path.insert(row.path, (content, row.mtime_s, row.mtime_ns))),
+            None => {
+                let stamp = (split(&row.path).1.to_vec(), content.inode);
+                self.by_stamp.insert(stamp, (content, row.mtime_s, row.mtime_ns));
+            }
         }
     }
 }

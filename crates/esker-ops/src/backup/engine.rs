@@ -31,7 +31,6 @@ impl Run<'_> {
             Some(base) => base.engine_files(writer.reader(), &host.name, &engine.identity, facts.db_id.as_deref())?,
             None => Default::default(),
         };
-        self.report.generation = base.map_or(0, |base| base.generation);
         let before = (self.totals.files, self.totals.bytes);
         let mut taker = FileTaker::new(self, writer, &host.root, known);
         let mut files = TableWriter::default();
@@ -119,14 +118,13 @@ impl Run<'_> {
                     None => Default::default(),
                 };
                 for file in &engine.files {
-                    let name = split(&file.entry.path).1;
-                    self.would_take(&host.root, &file.entry, name, file.kind, &known)?;
+                    self.would_take(&host.root, &file.entry, file.kind, &known)?;
                 }
                 self.report.engines += 1;
             }
             let known = base.as_ref().map(|base| base.loose_files(&reader, &host.name)).transpose()?.unwrap_or_default();
             for entry in &host.survey.loose {
-                self.would_take(&host.root, entry, &entry.path, esker_cluster::FileKind::Other, &known)?;
+                self.would_take(&host.root, entry, esker_cluster::FileKind::Other, &known)?;
             }
         }
         let totals = self.totals;
