@@ -1,0 +1,136 @@
+//! One frame: what the table says of it, where it stands, and what is authenticated with it.
+
+use super::Codec;
+use crate::error::{FormatError, Result};
+use crate::ids::ChunkId;
+use crate::layout::PackKind;
+use crate::limits::{CHUNK_PLAIN_MAX, FRAME_OVERHEAD_MAX, PACK_FRAMES_MAX};
+use crate::seal::{ChunkKind, Part, SALT_LEN, Sealing};
+use crate::sealed_object::{read_header, write_header_of};
+use crate::wire::{Reader, Record, Writer};
+
+const FRAME_ENTRY_MIN: usize = 36;
+
+/// What the frame table says of one frame. Offsets follow from the lengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameEntry {
+    /// The chunk it holds.
+    pub chunk: ChunkId,
+    /// What the chunk holds.
+    pub kind: ChunkKind,
+    /// How it is compressed.
+    pub codec: Codec,
+    /// Its bytes in the pack, the tag included.
+    pub stored_len: u32,
+    /// The chunk's plain bytes.
+    pub plain_len: u32,
+}
+
+impl Record for FrameEntry {
+    const NAME: &'static str = "frame entry";
+
+    fn write(&self, out: &mut Writer) {
+        out.u8(self.kind as u8);
+        out.u8(self.codec as u8);
+        out.raw(&self.chunk.0);
+        out.varint(u64::from(self.stored_len));
+        out.varint(u64::from(self.plain_len));
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let kind = ChunkKind::from_u8(input.u8("chunk kind")?)?;
+        let codec = Codec::from_u8(input.u8("codec")?)?;
+        let chunk = ChunkId(input.array("chunk id")?);
+        let stored_len = length(input, "stored length", CHUNK_PLAIN_MAX + FRAME_OVERHEAD_MAX)?;
+        let plain_len = length(input, "plain length", CHUNK_PLAIN_MAX)?;
+        Ok(Self { chunk, kind, codec, stored_len, plain_len })
+    }
+}
+
+fn length(input: &mut Reader<'_>, field: &'static str, limit: usize) -> Result<u32> {
+    let found = input.varint_max(field, limit as u64)?;
+    u32::try_from(found).map_err(|_| FormatError::OverLimit { field, found, limit: limit as u64 })
+}
+
+/// Where a frame stands and all that opening it needs, apart from the pack's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// What the table says of it.
+    pub entry: FrameEntry,
+    /// Its number in the pack, from 0.
+    pub number: u32,
+    /// Where it starts, in bytes from the start of the pack.
+    pub offset: u32,
+    /// Whether it is the pack's last.
+    pub last: bool,
+}
+
+impl Frame {
+    pub(super) fn aad(&self, head: &PackHead) -> Vec<u8> {
+        let mut out = Writer::default();
+        head.write(&mut out);
+        out.u32(self.number);
+        out.u8(self.entry.kind as u8);
+        out.u8(self.entry.codec as u8);
+        out.u32(self.entry.stored_len);
+        out.u32(self.entry.plain_len);
+        out.u8(u8::from(self.last));
+        out.into_bytes()
+    }
+
+    pub(super) fn part(&self) -> Part {
+        Part { number: u64::from(self.number), role: 0 }
+    }
+}
+
+/// The first bytes of a pack: everything in it is authenticated together with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackHead {
+    /// Data or metadata.
+    pub kind: PackKind,
+    /// The format it was written in.
+    pub format: u16,
+    /// How it is sealed, as `Sealing::mode`.
+    pub mode: u8,
+    /// The salt that its key is derived with.
+    pub salt: [u8; SALT_LEN],
+}
+
+impl PackHead {
+    pub(super) fn write(&self, out: &mut Writer) {
+        write_header_of(out, self.kind.object_kind(), self.format);
+        out.u8(self.mode);
+        out.raw(&self.salt);
+    }
+
+    pub(super) fn read(input: &mut Reader<'_>, kind: PackKind, sealing: &Sealing) -> Result<Self> {
+        let format = read_header(input, kind.object_kind())?;
+        let mode = input.u8("mode")?;
+        if mode != sealing.mode() {
+            let (found, expected) = (Sealing::mode_name(mode), Sealing::mode_name(sealing.mode()));
+            return Err(FormatError::WrongMode { what: kind.object_kind().name(), found, expected });
+        }
+        Ok(Self { kind, format, mode, salt: input.array("salt")? })
+    }
+}
+
+/// Reads a list of frame entries, at most as many as a pack may have.
+pub(crate) fn read_frames(input: &mut Reader<'_>) -> Result<Vec<FrameEntry>> {
+    input.list_max("frames", PACK_FRAMES_MAX as u64, FRAME_ENTRY_MIN, FrameEntry::read)
+}
+
+/// Data packs hold bytes, metadata packs tables.
+pub(super) fn check_kinds(pack: PackKind, frames: &[FrameEntry]) -> Result<()> {
+    match frames.iter().find(|frame| pack_kind_of(frame.kind) != pack) {
+        Some(frame) => Err(FormatError::BadValue { field: "chunk kind", found: format!("{:?} in a {:?} pack", frame.kind, pack) }),
+        None => Ok(()),
+    }
+}
+
+/// The kind of pack that a chunk belongs in.
+pub fn pack_kind_of(chunk: ChunkKind) -> PackKind {
+    match chunk {
+        ChunkKind::Bytes => PackKind::Data,
+        ChunkKind::Table => PackKind::Meta,
+    }
+}

@@ -1,0 +1,72 @@
+//! Packs: many chunks in one object (format-spec chapter 5).
+//!
+//! `header 8 | mode 1 | salt 32 | frames | sealed frame table | tail 16`. A frame is one chunk, compressed, then sealed, and
+//! decodes on its own. The table names every frame's chunk and lengths; it is sealed too, so that a pack can be listed
+//! without trusting it. `PackBuilder` writes, `FrameTable` and `FrameOpener` read.
+
+mod builder;
+mod codec;
+mod frame;
+mod opener;
+mod table;
+
+use crate::limits::PACK_MAX;
+use crate::seal::SALT_LEN;
+use crate::sealed_object::HEADER_LEN;
+
+pub use builder::{BuiltPack, PackBuilder};
+pub use codec::{Codec, FrameDecoder, FrameEncoder};
+pub(crate) use frame::read_frames;
+pub use frame::{Frame, FrameEntry, PackHead, pack_kind_of};
+pub use opener::{FrameOpener, slice_of};
+pub use table::{FrameTable, Tail};
+
+/// Bytes before the first frame: header, mode and salt.
+pub const HEAD_LEN: usize = HEADER_LEN + 1 + SALT_LEN;
+/// Bytes of the tail: table length, frame count, closing magic.
+pub const TAIL_LEN: usize = 16;
+const TAIL_MAGIC: &[u8; 8] = b"ESKERend";
+
+const _: () = assert!(PACK_MAX < u32::MAX as u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::PackKind;
+    use crate::seal::{ChunkKind, MasterKey, Sealing};
+    use zeroize::Zeroizing;
+
+    fn built(sealing: &Sealing) -> BuiltPack {
+        let mut builder = PackBuilder::new(sealing, PackKind::Data, [3; 32]).unwrap();
+        let mut encoder = FrameEncoder::new(3).unwrap();
+        for text in ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "b", ""] {
+            let id = sealing.chunk_id(ChunkKind::Bytes, text.as_bytes());
+            let (codec, body) = encoder.encode(text.as_bytes()).unwrap();
+            builder.add(id, ChunkKind::Bytes, codec, text.len() as u32, body).unwrap();
+        }
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn every_flip_and_every_cut_of_a_pack_is_found() {
+        for sealing in [Sealing::Plain, Sealing::encrypted(MasterKey(Zeroizing::new([7; 32])))] {
+            let pack = built(&sealing);
+            pack.verify(&sealing).unwrap();
+            let again = |bytes: Vec<u8>| BuiltPack { bytes, id: pack.id, kind: pack.kind, table: pack.table.clone() }.verify(&sealing);
+            for bit in 0..pack.bytes.len() * 8 {
+                let mut bytes = pack.bytes.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert!(again(bytes).is_err(), "bit {bit}");
+            }
+            for len in 0..pack.bytes.len() {
+                assert!(again(pack.bytes[..len].to_vec()).is_err(), "cut at {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_data_pack_does_not_pass_for_a_metadata_pack() {
+        let pack = built(&Sealing::Plain);
+        assert!(FrameTable::of_pack(&Sealing::Plain, PackKind::Meta, &pack.bytes).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! Opening frames.
+
+use super::{Frame, FrameDecoder, PackHead};
+use crate::error::{FormatError, Result};
+use crate::layout::PackKind;
+use crate::seal::{SALT_LEN, Sealer, Sealing};
+
+/// Opens the frames of one pack.
+pub struct FrameOpener {
+    pub(super) head: PackHead,
+    pub(super) sealer: Sealer,
+}
+
+impl FrameOpener {
+    /// For the pack of this kind, format and salt.
+    ///
+    /// # Errors
+    /// `Codec` if the cipher refuses the key.
+    pub fn new(sealing: &Sealing, kind: PackKind, format: u16, salt: [u8; SALT_LEN]) -> Result<Self> {
+        let head = PackHead { kind, format, mode: sealing.mode(), salt };
+        Ok(Self { head, sealer: sealing.pack_sealer(&salt)? })
+    }
+
+    /// The plain bytes of a frame, checked against its chunk's id. `sealed` is overwritten.
+    ///
+    /// # Errors
+    /// `Damaged`, `Codec`, `WrongContent`.
+    pub fn open(&self, sealing: &Sealing, frame: &Frame, sealed: &mut [u8], decoder: &mut FrameDecoder) -> Result<Vec<u8>> {
+        let body = self.sealer.open(frame.part(), &frame.aad(&self.head), sealed, "frame")?;
+        let plain = decoder.decode(frame.entry.codec, body, frame.entry.plain_len as usize)?;
+        if sealing.chunk_id(frame.entry.kind, &plain) == frame.entry.chunk {
+            Ok(plain)
+        } else {
+            Err(FormatError::WrongContent { id: frame.entry.chunk })
+        }
+    }
+}
+
+/// The sealed bytes of a frame in a pack that is all in memory.
+///
+/// # Errors
+/// `CutShort`.
+pub fn slice_of<'a>(pack: &'a [u8], frame: &Frame) -> Result<&'a [u8]> {
+    let start = frame.offset as usize;
+    let end = start.saturating_add(frame.entry.stored_len as usize);
+    pack.get(start..end).ok_or(FormatError::CutShort {
+        field: "frame",
+        offset: start,
+        needed: u64::from(frame.entry.stored_len),
+        left: pack.len().saturating_sub(start),
+    })
+}

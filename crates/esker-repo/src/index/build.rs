@@ -1,0 +1,193 @@
+//! Building a generation: from the nearest older one, plus what is new.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use esker_format::ObjectId;
+use esker_format::index_segment::{IndexSegment, IndexedPack};
+use esker_format::layout::{ObjectKind, PackName};
+use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
+
+use super::database::{named_packs, open_private, open_read_only, sources_of};
+use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, remove_folder, share};
+use super::rows::{CHUNK, PACK, PACK_NUMBER, SOURCE, encode_frame, encode_pack, pack_number};
+use crate::error::{RepoError, Result};
+use crate::listing::Listing;
+use crate::repository::Repository;
+
+/// Rows written at a time.
+const BATCH_ENTRIES: usize = 4096;
+
+/// Builds one generation.
+pub(super) struct Build<'a> {
+    pub(super) repository: &'a Repository,
+    /// The folder of all generations.
+    pub(super) root: PathBuf,
+    /// The segments that are listed and readable.
+    pub(super) segments: BTreeSet<ObjectId>,
+    /// Packs that no segment names.
+    pub(super) orphans: Vec<IndexedPack>,
+    /// What could not be read.
+    pub(super) damaged: Vec<RepoError>,
+}
+
+impl Build<'_> {
+    /// The folder of the generation for this listing, built if need be.
+    pub(super) fn generation(&mut self, listing: &Listing) -> Result<PathBuf> {
+        // Which packs no segment names is known only from the segments: first a generation of those alone.
+        let of_segments = self.generation_of(&[])?;
+        let named = named_packs(&of_segments)?;
+        let unnamed: Vec<(PackName, u64)> =
+            listing.packs.iter().filter(|(pack, _)| !named.contains(&pack.id)).map(|(pack, size)| (*pack, *size)).collect();
+        if unnamed.is_empty() {
+            return Ok(of_segments);
+        }
+        for (name, size) in unnamed {
+            match self.repository.read_frame_table(&name, size) {
+                Ok(table) => self.orphans.push(IndexedPack { name, table }),
+                Err(error @ RepoError::Store { .. }) => return Err(error),
+                Err(error) => self.damaged.push(error),
+            }
+        }
+        let orphans = std::mem::take(&mut self.orphans);
+        let folder = self.generation_of(&orphans);
+        self.orphans = orphans;
+        folder
+    }
+
+    /// The generation of the readable segments and these packs. A damaged segment is no part of it, nor of its name.
+    fn generation_of(&mut self, orphans: &[IndexedPack]) -> Result<PathBuf> {
+        let mut sources = self.segments.clone();
+        sources.extend(orphans.iter().map(|pack| pack.name.id));
+        let folder = self.folder_of(&sources);
+        if open_read_only(&folder).is_ok() {
+            return Ok(folder);
+        }
+        if folder.exists() {
+            // A generation that does not open is damaged; it is only a cache.
+            remove_folder(&folder);
+        }
+        let private = tempfile::Builder::new().prefix("build-").tempdir_in(&self.root).map_err(|error| cache_error(&self.root, &error))?;
+        let held = share(private.path())?;
+        let have = self.link_nearest(&sources, private.path());
+        let db = open_private(private.path())?;
+        let have = match have {
+            true => sources_of(&db)?,
+            false => BTreeSet::new(),
+        };
+        let mut filler = Filler::new(&db)?;
+        for id in self.segments.clone().difference(&have) {
+            match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
+                Ok(segment) => {
+                    segment.packs.iter().try_for_each(|pack| filler.add(pack))?;
+                    filler.source(id)?;
+                }
+                Err(error @ RepoError::Store { .. }) => return Err(error),
+                Err(error) => {
+                    // Its packs are now packs that no segment names, and are indexed from their own tables.
+                    self.damaged.push(error);
+                    self.segments.remove(id);
+                    sources.remove(id);
+                }
+            }
+        }
+        for pack in orphans.iter().filter(|pack| !have.contains(&pack.name.id)) {
+            filler.add(pack)?;
+            filler.source(&pack.name.id)?;
+        }
+        filler.finish()?;
+        db.flush().map_err(|error| cache_error(private.path(), &error))?;
+        drop(db);
+        drop(held);
+        let folder = self.folder_of(&sources);
+        let finished = private.keep();
+        match std::fs::rename(&finished, &folder) {
+            Ok(()) => Ok(folder),
+            // Another process built the same generation first.
+            Err(_) if folder.exists() => {
+                remove_folder(&finished);
+                Ok(folder)
+            }
+            Err(error) => Err(cache_error(&folder, &error)),
+        }
+    }
+
+    fn folder_of(&self, sources: &BTreeSet<ObjectId>) -> PathBuf {
+        self.root.join(format!("gen-{}", generation_name(sources)))
+    }
+
+    /// Links the largest generation whose sources are all wanted into `target`; whether there was one.
+    fn link_nearest(&self, wanted: &BTreeSet<ObjectId>, target: &Path) -> bool {
+        let usable = |folder: &PathBuf| {
+            let sources = open_read_only(folder).and_then(|db| sources_of(&db)).ok()?;
+            sources.is_subset(wanted).then_some(sources.len())
+        };
+        let nearest = generations(&self.root).into_iter().filter_map(|folder| Some((usable(&folder)?, folder))).max();
+        match nearest {
+            Some((_, folder)) if link_files(&folder, target).is_ok() => true,
+            _ => {
+                // What was linked before a failure must not be taken for a database.
+                if let Ok(entries) = std::fs::read_dir(target) {
+                    entries
+                        .flatten()
+                        .filter(|entry| entry.file_name() != USE_FILE)
+                        .for_each(|entry| drop(std::fs::remove_file(entry.path())));
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Adds packs to a database that is being built.
+struct Filler<'a> {
+    db: &'a DB,
+    batch: WriteBatch,
+    next: u32,
+}
+
+impl<'a> Filler<'a> {
+    fn new(db: &'a DB) -> Result<Self> {
+        let mut last = db.iterator(IteratorMode::From(&[PACK_NUMBER], rocksdb::Direction::Reverse));
+        let next = match last.next().transpose().map_err(|error| cache_error(db.path(), &error))? {
+            Some((key, _)) if key.first() == Some(&PACK) => pack_number(&key).map_or(0, |number| number + 1),
+            _ => 0,
+        };
+        Ok(Self { db, batch: WriteBatch::default(), next })
+    }
+
+    fn add(&mut self, pack: &IndexedPack) -> Result<()> {
+        let key = [&[PACK_NUMBER][..], &pack.name.id.0].concat();
+        if self.db.get_pinned(&key).map_err(|error| cache_error(self.db.path(), &error))?.is_some() {
+            return Ok(());
+        }
+        let number = self.next;
+        self.next += 1;
+        self.batch.put(key, number.to_be_bytes());
+        self.batch.put([&[PACK][..], &number.to_be_bytes()].concat(), encode_pack(pack));
+        for frame in pack.table.frames() {
+            self.batch.put([&[CHUNK][..], &frame.entry.chunk.0, &number.to_be_bytes()].concat(), encode_frame(&frame));
+            if self.batch.len() >= BATCH_ENTRIES {
+                self.write()?;
+            }
+        }
+        // The pack's own row must be found by the next `add`.
+        self.write()
+    }
+
+    fn source(&mut self, id: &ObjectId) -> Result<()> {
+        self.batch.put([&[SOURCE][..], &id.0].concat(), []);
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        let batch = std::mem::take(&mut self.batch);
+        self.db.write_opt(batch, &options).map_err(|error| cache_error(self.db.path(), &error))
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.write()
+    }
+}

@@ -1,0 +1,68 @@
+//! RocksDB as the local index and scratch maps use it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use esker_format::ObjectId;
+use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Direction, InfoLogger, IteratorMode, LogLevel, Options};
+
+use super::folders::cache_error;
+use super::rows::{PACK_NUMBER, SOURCE};
+use crate::error::Result;
+
+const BLOCK_CACHE_BYTES: usize = 32 << 20;
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+
+fn options() -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_bloom_filter(10.0, false);
+    table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+    table.set_cache_index_and_filter_blocks(true);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::None);
+    options.set_prefix_extractor(rocksdb::SliceTransform::create_fixed_prefix(33));
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_max_write_buffer_number(2);
+    options.set_max_open_files(256);
+    // RocksDB's own log would be written into folders that other processes read.
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Fatal, |_, _| ()));
+    options
+}
+
+pub(super) fn open_read_only(folder: &Path) -> Result<DB> {
+    // RocksDB would make a folder that is not there in order to log that it is not there.
+    if !folder.join("CURRENT").exists() {
+        return Err(cache_error(folder, &"there is no database"));
+    }
+    DB::open_for_read_only(&options(), folder, false).map_err(|error| cache_error(folder, &error))
+}
+
+pub(crate) fn open_private(folder: &Path) -> Result<DB> {
+    let mut options = options();
+    options.create_if_missing(true);
+    DB::open(&options, folder).map_err(|error| cache_error(folder, &error))
+}
+
+pub(super) fn sources_of(db: &DB) -> Result<BTreeSet<ObjectId>> {
+    let mut sources = BTreeSet::new();
+    for row in db.iterator(IteratorMode::From(&[SOURCE], Direction::Forward)) {
+        let (key, _) = row.map_err(|error| cache_error(db.path(), &error))?;
+        let id = key.strip_prefix(&[SOURCE]).and_then(|id| id.try_into().ok());
+        sources.insert(ObjectId(id.ok_or_else(|| cache_error(db.path(), &"it is damaged"))?));
+    }
+    Ok(sources)
+}
+
+pub(super) fn named_packs(folder: &Path) -> Result<BTreeSet<ObjectId>> {
+    let db = open_read_only(folder)?;
+    let mut named = BTreeSet::new();
+    for row in db.iterator(IteratorMode::From(&[PACK_NUMBER], Direction::Forward)) {
+        let (key, _) = row.map_err(|error| cache_error(folder, &error))?;
+        match key.strip_prefix(&[PACK_NUMBER]).and_then(|id| id.try_into().ok()) {
+            Some(id) => named.insert(ObjectId(id)),
+            None => break,
+        };
+    }
+    Ok(named)
+}

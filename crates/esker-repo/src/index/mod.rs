@@ -1,0 +1,202 @@
+//! The local index: where every chunk stands, on this machine's disk, rebuilt from the store whenever in doubt.
+//!
+//! A **generation** is a RocksDB folder that holds exactly the index segments (and unindexed packs) that one listing
+//! showed; its name is the hash of their names. It is built in a private folder from the nearest older generation (hard
+//! links) plus what is new, renamed into place, and never written again. So any number of processes open it read-only at
+//! once, nobody waits for a lock, and a cache that was deleted or damaged costs one rebuild.
+
+mod build;
+mod database;
+mod folders;
+mod rows;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use esker_format::index_segment::IndexedPack;
+use esker_format::layout::PackName;
+use esker_format::pack::Frame;
+use esker_format::seal::SALT_LEN;
+use esker_format::{ChunkId, ObjectId};
+use rocksdb::{DB, IteratorMode};
+
+use crate::error::{RepoError, Result};
+use crate::listing::Listing;
+use crate::repository::Repository;
+
+use build::Build;
+use rows::{CHUNK, PACK, PACK_NUMBER, decode_frame, decode_pack, pack_number};
+
+use database::open_read_only;
+use folders::drop_old_generations;
+
+pub(crate) use database::open_private;
+pub(crate) use folders::{cache_error, create_folder, share, sweep_abandoned};
+
+/// How often a generation is opened that others keep removing.
+const OPEN_TRIES: u32 = 5;
+
+/// A pack as the index knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackEntry {
+    /// Its name.
+    pub name: PackName,
+    /// The format it was written in.
+    pub format: u16,
+    /// The salt of its key.
+    pub salt: [u8; SALT_LEN],
+    /// Its number in this generation.
+    pub number: u32,
+    /// How many frames it has.
+    pub frames: u32,
+}
+
+/// One place where a chunk stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// Number of the pack in this generation.
+    pub pack: u32,
+    /// The frame.
+    pub frame: Frame,
+}
+
+/// One generation, opened for reading.
+pub struct Index {
+    db: DB,
+    /// Packs that are named but not listed, or that stand in a doomed list: what they hold does not exist for a writer.
+    absent: BTreeSet<u32>,
+    orphans: BTreeSet<u32>,
+    _in_use: std::fs::File,
+}
+
+/// What a generation was brought to.
+pub struct Synced {
+    /// The generation.
+    pub index: Index,
+    /// Packs that no segment names, with their tables: a writer indexes them.
+    pub orphans: Vec<IndexedPack>,
+    /// Orphan packs and segments that could not be read.
+    pub damaged: Vec<RepoError>,
+}
+
+/// A shared index.
+pub type SharedIndex = Arc<Index>;
+
+impl Repository {
+    /// Brings the local index to exactly this listing. With `doomed`, what stands in those packs does not count.
+    ///
+    /// # Errors
+    /// `Cache`, `Store`. Segments and packs that are damaged are reported in the result: their chunks do not exist.
+    pub fn sync_index(&self, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Synced> {
+        let root = self.cache.join(format!("index-{}", self.config.repository));
+        create_folder(&root)?;
+        sweep_abandoned(&root, "build-");
+        let mut tries = 1;
+        loop {
+            let segments = listing.segments.keys().copied().collect();
+            let mut build = Build { repository: self, root: root.clone(), segments, orphans: Vec::new(), damaged: Vec::new() };
+            match build.generation(listing).and_then(|folder| Ok((Index::open(&folder)?, folder))) {
+                Ok((mut index, folder)) => {
+                    drop_old_generations(&root, &folder);
+                    index.mark(listing, doomed, &build.orphans)?;
+                    return Ok(Synced { index, orphans: build.orphans, damaged: build.damaged });
+                }
+                // Another process, with a newer listing, removed the generation before it was marked as in use.
+                Err(RepoError::Cache { .. }) if tries < OPEN_TRIES => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Index {
+    fn open(folder: &Path) -> Result<Self> {
+        let in_use = share(folder)?;
+        Ok(Self { db: open_read_only(folder)?, absent: BTreeSet::new(), orphans: BTreeSet::new(), _in_use: in_use })
+    }
+
+    /// Every place where a chunk stands that counts, oldest pack first.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn locate(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
+        let start = [&[CHUNK][..], &chunk.0].concat();
+        let mut places = Vec::new();
+        let mut rows = self.db.raw_iterator();
+        rows.seek(&start);
+        while let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&start)) {
+            let pack = pack_number(key).ok_or_else(|| self.damaged())?;
+            if !self.absent.contains(&pack) {
+                places.push(Location { pack, frame: decode_frame(*chunk, value).map_err(|_| self.damaged())? });
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| cache_error(self.db.path(), &error))?;
+        Ok(places)
+    }
+
+    /// The pack with this number.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn pack(&self, number: u32) -> Result<PackEntry> {
+        let key = [&[PACK][..], &number.to_be_bytes()].concat();
+        let row = self.db.get_pinned(key).map_err(|error| cache_error(self.db.path(), &error))?;
+        row.and_then(|row| decode_pack(number, &row).ok()).ok_or_else(|| self.damaged())
+    }
+
+    /// All packs that the index names, those that are absent included.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn packs(&self) -> Result<Vec<PackEntry>> {
+        let mut packs = Vec::new();
+        for row in self.db.iterator(IteratorMode::From(&[PACK], rocksdb::Direction::Forward)) {
+            let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
+            if key.first() != Some(&PACK) {
+                break;
+            }
+            let number = pack_number(&key).ok_or_else(|| self.damaged())?;
+            packs.push(decode_pack(number, &value).map_err(|_| self.damaged())?);
+        }
+        Ok(packs)
+    }
+
+    /// Whether a pack is named by a segment but not in the store (or doomed).
+    pub fn is_absent(&self, number: u32) -> bool {
+        self.absent.contains(&number)
+    }
+
+    /// How many packs are named by a segment but not in the store (or doomed).
+    pub fn absent(&self) -> usize {
+        self.absent.len()
+    }
+
+    /// Whether no segment names the pack: an interrupted job left it.
+    pub fn is_orphan(&self, number: u32) -> bool {
+        self.orphans.contains(&number)
+    }
+
+    fn mark(&mut self, listing: &Listing, doomed: &BTreeSet<ObjectId>, orphans: &[IndexedPack]) -> Result<()> {
+        let listed: BTreeSet<ObjectId> = listing.packs.keys().map(|pack| pack.id).collect();
+        let orphans: BTreeSet<ObjectId> = orphans.iter().map(|pack| pack.name.id).collect();
+        for row in self.db.iterator(IteratorMode::From(&[PACK_NUMBER], rocksdb::Direction::Forward)) {
+            let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
+            let Some((PACK_NUMBER, id)) = key.split_first().map(|(kind, id)| (*kind, id)) else { break };
+            let id = ObjectId(id.try_into().map_err(|_| self.damaged())?);
+            let number = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| self.damaged())?);
+            if !listed.contains(&id) || doomed.contains(&id) {
+                self.absent.insert(number);
+            }
+            if orphans.contains(&id) {
+                self.orphans.insert(number);
+            }
+        }
+        Ok(())
+    }
+
+    fn damaged(&self) -> RepoError {
+        cache_error(self.db.path(), &"it is damaged; delete it, it will be made anew")
+    }
+}

@@ -1,0 +1,65 @@
+//! Rows of the local index. They are this version's own: a cache of another version does not open, and is made anew.
+
+use esker_format::index_segment::IndexedPack;
+use esker_format::layout::{PackKind, PackName};
+use esker_format::pack::{Codec, Frame, FrameEntry};
+use esker_format::seal::ChunkKind;
+use esker_format::wire::{Reader, Writer};
+use esker_format::{ChunkId, FormatError, ObjectId, SessionId};
+
+use super::PackEntry;
+
+/// Chunk id, pack number: where the frame stands.
+pub(super) const CHUNK: u8 = 1;
+/// Pack number: the pack.
+pub(super) const PACK: u8 = 2;
+/// Pack id: its number.
+pub(super) const PACK_NUMBER: u8 = 3;
+/// Id of a segment or unindexed pack that is in here.
+pub(super) const SOURCE: u8 = 4;
+
+pub(super) fn pack_number(key: &[u8]) -> Option<u32> {
+    key.last_chunk().map(|number| u32::from_be_bytes(*number))
+}
+
+pub(super) fn encode_pack(pack: &IndexedPack) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.u8(pack.name.kind as u8);
+    out.raw(&pack.name.session.0);
+    out.raw(&pack.name.id.0);
+    out.u16(pack.table.format);
+    out.raw(&pack.table.salt);
+    out.u32(u32::try_from(pack.table.frames.len()).unwrap_or(u32::MAX));
+    out.into_bytes()
+}
+
+pub(super) fn decode_pack(number: u32, row: &[u8]) -> std::result::Result<PackEntry, FormatError> {
+    let mut input = Reader::new(row);
+    let kind = PackKind::from_u8(input.u8("kind")?)?;
+    let session = SessionId(input.array("session")?);
+    let id = ObjectId(input.array("id")?);
+    let format = input.u16("format")?;
+    let salt = input.array("salt")?;
+    Ok(PackEntry { name: PackName { kind, session, id }, format, salt, number, frames: input.u32("frames")? })
+}
+
+pub(super) fn encode_frame(frame: &Frame) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.u8(frame.entry.kind as u8);
+    out.u8(frame.entry.codec as u8);
+    out.u8(u8::from(frame.last));
+    out.u32(frame.entry.stored_len);
+    out.u32(frame.entry.plain_len);
+    out.u32(frame.number);
+    out.u32(frame.offset);
+    out.into_bytes()
+}
+
+pub(super) fn decode_frame(chunk: ChunkId, row: &[u8]) -> std::result::Result<Frame, FormatError> {
+    let mut input = Reader::new(row);
+    let kind = ChunkKind::from_u8(input.u8("kind")?)?;
+    let codec = Codec::from_u8(input.u8("codec")?)?;
+    let last = input.u8("last")? == 1;
+    let entry = FrameEntry { chunk, kind, codec, stored_len: input.u32("stored")?, plain_len: input.u32("plain")? };
+    Ok(Frame { entry, number: input.u32("number")?, offset: input.u32("offset")?, last })
+}
