@@ -49,7 +49,12 @@ fn peak<T, E>(what: &str, len: usize, decode: impl FnOnce() -> Result<T, E>) -> 
     PEAK.store(before, Relaxed);
     let outcome = decode();
     let taken = PEAK.load(Relaxed) - before;
-    println!("{what:<44} {:>9.2} MiB of input, {:>9.3} MiB taken, {}", mib(len), mib(taken), if outcome.is_ok() { "read" } else { "refused" });
+    println!(
+        "{what:<44} {:>9.2} MiB of input, {:>9.3} MiB taken, {}",
+        mib(len),
+        mib(taken),
+        if outcome.is_ok() { "read" } else { "refused" }
+    );
     (taken, outcome.is_ok())
 }
 
