@@ -113,6 +113,12 @@ class GoldenVectors(unittest.TestCase):
                 fetch = lambda offset, length: data[offset : offset + length]
                 frames = read_frame_table(sealing, int(block["kind"]), "pack", len(data), fetch)
                 self.assertEqual([open_frame(sealing, f, fetch(f.offset, f.stored_len)) for f in frames], chunks)
+                other = MODES["plain" if mode == "encrypted" else "encrypted"]
+                with self.assertRaisesRegex(Damage, "encrypted in a repository that is"):
+                    read_frame_table(other, int(block["kind"]), "pack", len(data), fetch)
+                newer = data[:6] + b"\x02\x00\x09" + data[9:]
+                with self.assertRaises(TooNew):
+                    read_frame_table(sealing, int(block["kind"]), "pack", len(data), lambda at, length: newer[at : at + length])
                 if len(data) < 1000:
                     for at in range(len(data)):
                         self.damaged_pack(sealing, int(block["kind"]), data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
@@ -207,6 +213,45 @@ class HostileBytes(unittest.TestCase):
         self.assertEqual(Reader(b"\xff" * 9 + b"\x01", "v").varint("v"), 2**64 - 1)
         self.assertEqual([Reader(bytes([n]), "v").signed("v") for n in range(4)], [0, -1, 1, -2])
 
+    def test_a_config_keeps_to_its_bounds(self):
+        good = unhexed(vectors("02-config")[0], "bytes")
+
+        def decode(pack_target: int, level: int):
+            body = good[:38] + pack_target.to_bytes(4, "little") + bytes([level]) + good[43:51]
+            return keys.decode_config(body + blake3(body).digest())
+
+        for pack_target, level in ((64 << 10, 1), (64 << 20, 22)):
+            decode(pack_target, level)
+        for pack_target, level in (((64 << 10) - 1, 3), ((64 << 20) + 1, 3), (1 << 20, 0), (1 << 20, 23), (1 << 20, 255)):
+            self.assertRaises(Damage, decode, pack_target, level)
+
+    def test_lists_and_pieces_keep_to_their_limits(self):
+        def note(tags: int):
+            return records.decode(records.Note, bytes(41) + varint(tags) + bytes(tags) + b"\x00", "note")
+
+        def manifest(tags: int, warnings: int, hosts: int):
+            texts = varint(tags) + bytes(tags) + varint(warnings) + bytes(warnings)
+            return records.decode(records.Manifest, bytes(35) + texts + varint(hosts) + bytes(6 * hosts + 18), "manifest")
+
+        def engine(families: int):
+            return records.decode_engine(b"\x04" + bytes(10) + varint(families) + bytes(families + 7), "engine")
+
+        def recipe(operations: int):
+            return records.decode_recipe(b"\x05\x01" + varint(operations) + b"\x02\x01" * operations, "recipe")
+
+        def seen(ids: int):
+            return records.decode_rows(records.SEEN, bytes, 32, b"\x03" + varint(ids) + bytes(32 * ids), "seen")
+
+        texts, hosts, ids = 1 << 14, 1 << 16, ((4 << 20) - 4) // 32
+        for decode, most in (
+            (note, (texts,)), (engine, (texts,)), (recipe, (1 << 14,)), (seen, (ids,)), (manifest, (texts, texts, hosts)),
+        ):  # fmt: skip
+            decode(*most)
+            for place in range(len(most)):
+                over = [count + (number == place) for number, count in enumerate(most)]
+                self.assertRaises(Damage, decode, *over)
+        self.assertEqual(len(manifest(0, 0, 100).hosts), 100)
+
     def test_a_zstd_bomb_is_refused(self):
         import zstandard
 
@@ -268,6 +313,17 @@ class Writer:
         self.chunks[kind].append(content)
         return self.sealing.chunk_id(kind, content)
 
+    def segment(self, pack_format: int) -> None:
+        """Names the metadata pack; its frames are as `packs` writes them."""
+        (path,) = (self.root / "packs/meta").glob("*/*")
+        frames = [self.entry(2, content) for content in self.chunks[2]]
+        name = bytes.fromhex(path.parent.name) + bytes.fromhex(path.name)
+        pack = b"\x02" + name + pack_format.to_bytes(2, "little") + b"\xf2" * 32 + counted(frames)
+        self.named("index", records.INDEX_SEGMENT, b"\x00" + counted([pack]))
+
+    def entry(self, kind: int, content: bytes) -> bytes:
+        return bytes([kind, 0]) + self.sealing.chunk_id(kind, content) + varint(len(content) + 16) + varint(len(content))
+
     def packs(self) -> None:
         for kind, folder in ((1, "data"), (2, "meta")):
             salt, frames, table = bytes([0xF0 + kind]) * 32, b"", []
@@ -277,8 +333,7 @@ class Writer:
                 lengths = (len(content) + 16).to_bytes(4, "little") + len(content).to_bytes(4, "little")
                 aad = head + number.to_bytes(4, "little") + bytes([kind, 0]) + lengths + bytes([last])
                 frames += seal(self.sealing, PACK_KEY, salt, number, 0, aad, content)
-                entry = bytes([kind, 0]) + self.sealing.chunk_id(kind, content) + varint(len(content) + 16) + varint(len(content))
-                table.append(entry)
+                table.append(self.entry(kind, content))
             plain = counted(table)
             tail = (len(plain) + 16).to_bytes(4, "little") + len(table).to_bytes(4, "little") + b"ESKERend"
             data = head + frames + seal(self.sealing, PACK_KEY, salt, 0, 1, head + tail, plain) + tail
@@ -461,6 +516,34 @@ class Repositories(unittest.TestCase):
         self.assertEqual((self.out / "h/e/CURRENT").read_bytes(), b"MANIFEST-1\n")
         self.assertEqual((self.out / "h/big").stat().st_size, 15000)
         self.assertEqual(self.run_reader("verify", self.repo)[0], 0)
+
+    def test_a_segment_names_the_format_of_its_packs(self):
+        for pack_format, heard in ((1, ""), (2, ""), (0, "format is 0")):
+            with self.subTest(pack_format):
+                self.repo, self.out = self.root / f"repo {pack_format}", self.root / f"out {pack_format}"
+
+                def make(w: Writer):
+                    w.backup([w.row(b"", 2), w.file(b"a", b"x")], 1, 1)
+                    w.segment(pack_format)
+
+                code, _, err = self.hand_made(make)
+                self.assertEqual(code, 0, err)
+                self.assertIn(heard, err)
+                self.assertEqual((self.out / "h/a").read_bytes(), b"x")
+
+    def test_a_pack_of_a_newer_format_is_named_as_such(self):
+        def make(w: Writer):
+            w.backup([w.row(b"", 2), w.file(b"a", b"x")], 1, 1)
+            (path,) = (self.repo / "packs/meta").glob("*/*")
+            data = path.read_bytes()
+            data = data[:6] + b"\x02" + data[7:]
+            path.unlink()
+            (path.parent / blake3(data).hexdigest()).write_bytes(data)
+            w.segment(2)
+
+        code, _, err = self.hand_made(make)
+        self.assertEqual(code, 3, err)
+        self.assertIn("written in format 2, this reader knows up to 1", err)
 
     def test_a_path_that_leaves_its_folder(self):
         for number, path in enumerate([b"../x", b"/x", b"a/../../x", b"a//x", b"x\0"]):

@@ -23,6 +23,13 @@ impl Esker {
         Self { place, init_options: options.map(|(name, bytes)| format!("{name}={bytes}")).to_vec() }
     }
 
+    /// What the repository holds, as JSON.
+    pub fn stats(&self) -> Command {
+        let mut command = self.verb("stats");
+        command.arg("--json");
+        command
+    }
+
     fn verb(&self, verb: &str) -> Command {
         let mut command = self.place.command();
         command.env("ESKER_CACHE_DIR", self.place.cache()).arg(verb);

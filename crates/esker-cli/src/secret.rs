@@ -70,8 +70,9 @@ fn read_file(path: &Path, output: &Output) -> Result<Zeroizing<Vec<u8>>, OpsErro
     }
     let mut text = Zeroizing::new(std::fs::read(path).map_err(local)?);
     // An editor ends the line; the passphrase does not hold it.
-    for end in [b'\n', b'\r'] {
-        if text.last() == Some(&end) {
+    if text.last() == Some(&b'\n') {
+        text.pop();
+        if text.last() == Some(&b'\r') {
             text.pop();
         }
     }

@@ -3,10 +3,11 @@
 //! A segment is a hint, (chunk, pack, place); what it says is checked where it is used. Several segments may name one
 //! pack, and one chunk may stand in several packs.
 
-use crate::error::Result;
+use crate::error::{FormatError, Result};
 use crate::ids::{ObjectId, SessionId};
 use crate::layout::{PackKind, PackName};
-use crate::pack::{FrameTable, read_frames};
+use crate::limits::PACK_MAX;
+use crate::pack::{FrameTable, check_kinds, read_frames};
 use crate::wire::{Reader, Record, Writer};
 
 /// A pack with its frame table.
@@ -45,7 +46,15 @@ impl Record for IndexedPack {
         let id = ObjectId(input.array("pack id")?);
         let format = input.u16("format")?;
         let salt = input.array("salt")?;
+        if format == 0 {
+            return Err(FormatError::BadValue { field: "pack format", found: "0".into() });
+        }
         let frames = read_frames(input)?;
+        check_kinds(kind, &frames)?;
+        let bytes = frames.iter().map(|frame| u64::from(frame.stored_len)).sum::<u64>();
+        if bytes > PACK_MAX {
+            return Err(FormatError::OverLimit { field: "pack", found: bytes, limit: PACK_MAX });
+        }
         Ok(Self { name: PackName { kind, session, id }, table: FrameTable { format, salt, frames } })
     }
 }

@@ -20,6 +20,8 @@ const ENVELOPE_LEN: usize = HEADER_LEN + 1 + 1 + 4 + SALT_LEN;
 const WHOLE: Part = Part { number: 0, role: 0 };
 const RAW: u8 = 0;
 const ZSTD: u8 = 1;
+/// What a zstd frame begins with (RFC 8878); a skippable frame, which decodes to nothing, does not.
+const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// Appends magic, kind and format.
 pub fn write_header(out: &mut Writer, kind: ObjectKind) {
@@ -110,8 +112,9 @@ pub fn open_object<R: Record>(sealing: &Sealing, kind: ObjectKind, place: &str, 
 
 /// Compressed bytes are one zstd frame and nothing else, so that there is one reading of them.
 pub(crate) fn check_one_frame(bytes: &[u8]) -> Result<()> {
+    let is_frame = bytes.starts_with(&ZSTD_MAGIC);
     match zstd::zstd_safe::find_frame_compressed_size(bytes) {
-        Ok(len) if len == bytes.len() => Ok(()),
+        Ok(len) if is_frame && len == bytes.len() => Ok(()),
         _ => Err(FormatError::Codec { what: "decompression", why: "not exactly one zstd frame".into() }),
     }
 }

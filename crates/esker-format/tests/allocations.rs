@@ -124,7 +124,7 @@ fn decoders_refuse_before_they_allocate_and_take_memory_in_proportion() {
     read("replica rows, a whole piece", 32 * MIB, &replicas, &|bytes| decode_piece::<ReplicaRow>(bytes).is_ok());
     let seen = full(&[3], TABLE_PIECE_MAX, &[0; 32]);
     read("seen manifests, a whole piece", 16 * MIB, &seen, &|bytes| decode_piece::<SeenManifest>(bytes).is_ok());
-    let pack = [&[1][..], &[0; 83]].concat();
+    let pack = [&[1][..], &[0; 48], &[1, 0], &[0; 33]].concat();
     let segment = full(&[0], CONTROL_PLAIN_MAX, &pack);
     read("index segment of 128 MiB, packs without frames", 4 * CONTROL_PLAIN_MAX, &segment, &|bytes| {
         IndexSegment::from_bytes(bytes).is_ok()

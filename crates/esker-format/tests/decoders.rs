@@ -69,10 +69,11 @@ fn frame_entry() -> impl Strategy<Value = FrameEntry> {
 }
 
 fn index_segment() -> impl Strategy<Value = IndexSegment> {
-    let table = (any::<u16>(), any::<[u8; 32]>(), vec(frame_entry(), 0..4));
+    let table = (1..=u16::MAX, any::<[u8; 32]>(), vec(frame_entry(), 0..4));
     let table = table.prop_map(|(format, salt, frames)| FrameTable { format, salt, frames });
-    let pack = (any::<bool>(), session(), object(), table).prop_map(|(data, session, id, table)| {
-        let kind = if data { PackKind::Data } else { PackKind::Meta };
+    let pack = (any::<bool>(), session(), object(), table).prop_map(|(data, session, id, mut table)| {
+        let (kind, chunks) = if data { (PackKind::Data, ChunkKind::Bytes) } else { (PackKind::Meta, ChunkKind::Table) };
+        table.frames.iter_mut().for_each(|frame| frame.kind = chunks);
         IndexedPack { name: PackName { kind, session, id }, table }
     });
     (objects(), vec(pack, 0..4)).prop_map(|(replaces, packs)| IndexSegment { replaces, packs })

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use esker_format::layout::PackName;
-use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, TAIL_LEN, Tail};
+use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
 use esker_format::{ChunkId, FormatError};
 
 use crate::error::{RepoError, Result};
@@ -198,6 +198,8 @@ impl Repository {
     pub fn read_frame_table(&self, name: &PackName, size: u64) -> Result<FrameTable> {
         let path = name.path();
         let damaged = |source| RepoError::Object { path: path.clone(), source };
+        let head = self.store.get_range(&path, 0, HEAD_LEN as u64)?;
+        PackHead::decode(&head, name.kind, &self.sealing).map_err(damaged)?;
         let guess = size.min(TAIL_GUESS);
         let mut end = self.store.get_range(&path, size - guess, size.max(1))?;
         let tail_at = end.len().saturating_sub(TAIL_LEN);
@@ -208,7 +210,6 @@ impl Repository {
         }
         let from = end.len().saturating_sub(usize::try_from(size - start).unwrap_or(usize::MAX));
         let to = end.len().saturating_sub(usize::try_from(size - stop).unwrap_or(usize::MAX));
-        let head = self.store.get_range(&path, 0, HEAD_LEN as u64)?;
         FrameTable::open(&self.sealing, name.kind, &head, end.get(from..to).unwrap_or_default(), &tail, size).map_err(damaged)
     }
 }

@@ -94,6 +94,7 @@ impl Repository {
             created_ms: environment.now_ms(),
         };
         let bytes = config.encode();
+        Config::decode(&bytes).map_err(RepoError::object(CONFIG))?;
         if let Some(secret) = &init.secret {
             let master = MasterKey(Zeroizing::new(random(&*environment)?));
             keyring::write_key(&store, &*environment, &master, &bytes, secret, init.argon2, &init.key_label)?;

@@ -102,7 +102,9 @@ impl Drop for Session {
 fn beat(repository: &Repository, id: SessionId, pulse: &Pulse) {
     let mut stopped = pulse.stopped.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        stopped = pulse.wake.wait_timeout(stopped, BEAT_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+        // A session may be over before this thread first waits: the flag is looked at before, or its end would wait a beat.
+        let woken = pulse.wake.wait_timeout_while(stopped, BEAT_INTERVAL, |stopped| !*stopped);
+        stopped = woken.unwrap_or_else(PoisonError::into_inner).0;
         if *stopped {
             return;
         }

@@ -5,7 +5,7 @@ use crate::error::{FormatError, Result};
 use crate::ids::ChunkId;
 use crate::layout::PackKind;
 use crate::limits::{CHUNK_PLAIN_MAX, FRAME_OVERHEAD_MAX, PACK_FRAMES_MAX};
-use crate::seal::{ChunkKind, Part, SALT_LEN, Sealing};
+use crate::seal::{ChunkKind, Part, SALT_LEN, Sealing, TAG_LEN};
 use crate::sealed_object::{read_header, write_header_of};
 use crate::wire::{Reader, Record, Writer};
 
@@ -42,6 +42,9 @@ impl Record for FrameEntry {
         let codec = Codec::from_u8(input.u8("codec")?)?;
         let chunk = ChunkId(input.array("chunk id")?);
         let stored_len = length(input, "stored length", CHUNK_PLAIN_MAX + FRAME_OVERHEAD_MAX)?;
+        if (stored_len as usize) < TAG_LEN {
+            return Err(FormatError::BadValue { field: "stored length", found: stored_len.to_string() });
+        }
         let plain_len = length(input, "plain length", CHUNK_PLAIN_MAX)?;
         Ok(Self { chunk, kind, codec, stored_len, plain_len })
     }
@@ -103,8 +106,13 @@ impl PackHead {
         out.raw(&self.salt);
     }
 
-    pub(super) fn read(input: &mut Reader<'_>, kind: PackKind, sealing: &Sealing) -> Result<Self> {
-        let format = read_header(input, kind.object_kind())?;
+    /// Reads the first `HEAD_LEN` bytes of a pack, before anything else of it.
+    ///
+    /// # Errors
+    /// `WrongKind`, `TooNew`, `WrongMode`, `CutShort`.
+    pub fn decode(head: &[u8], kind: PackKind, sealing: &Sealing) -> Result<Self> {
+        let mut input = Reader::new(head);
+        let format = read_header(&mut input, kind.object_kind())?;
         let mode = input.u8("mode")?;
         if mode != sealing.mode() {
             let (found, expected) = (Sealing::mode_name(mode), Sealing::mode_name(sealing.mode()));
@@ -120,7 +128,7 @@ pub(crate) fn read_frames(input: &mut Reader<'_>) -> Result<Vec<FrameEntry>> {
 }
 
 /// Data packs hold bytes, metadata packs tables.
-pub(super) fn check_kinds(pack: PackKind, frames: &[FrameEntry]) -> Result<()> {
+pub(crate) fn check_kinds(pack: PackKind, frames: &[FrameEntry]) -> Result<()> {
     match frames.iter().find(|frame| pack_kind_of(frame.kind) != pack) {
         Some(frame) => Err(FormatError::BadValue { field: "chunk kind", found: format!("{:?} in a {:?} pack", frame.kind, pack) }),
         None => Ok(()),

@@ -59,7 +59,7 @@ impl FrameTable {
         if pack_len > PACK_MAX {
             return Err(FormatError::OverLimit { field: "pack", found: pack_len, limit: PACK_MAX });
         }
-        let head = PackHead::read(&mut Reader::new(head), kind, sealing)?;
+        let head = PackHead::decode(head, kind, sealing)?;
         let mut sealed = sealed.to_vec();
         let plain = sealing.pack_sealer(&head.salt)?.open(TABLE, &table_aad(&head, tail), &mut sealed, "frame table")?;
         let mut input = Reader::new(plain);
@@ -80,12 +80,13 @@ impl FrameTable {
     /// As `open`, and `CutShort`.
     pub fn of_pack(sealing: &Sealing, kind: PackKind, pack: &[u8]) -> Result<Self> {
         let cut_short = || FormatError::CutShort { field: "pack", offset: 0, needed: (HEAD_LEN + TAIL_LEN) as u64, left: pack.len() };
+        let head = pack.get(..HEAD_LEN).ok_or_else(cut_short)?;
+        PackHead::decode(head, kind, sealing)?;
         let tail = pack.len().checked_sub(TAIL_LEN).and_then(|at| pack.get(at..)).ok_or_else(cut_short)?;
         let tail = Tail::decode(tail, pack.len() as u64)?;
         let (start, end) = tail.table_range(pack.len() as u64);
         let (start, end) = (usize::try_from(start).unwrap_or(0), usize::try_from(end).unwrap_or(0));
         let sealed = pack.get(start..end).ok_or_else(cut_short)?;
-        let head = pack.get(..HEAD_LEN).ok_or_else(cut_short)?;
         Self::open(sealing, kind, head, sealed, &tail, pack.len() as u64)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use esker_format::layout::PackName;
 use esker_format::pack::{Frame, FrameDecoder, FrameOpener, FrameTable};
+use esker_format::seal::SALT_LEN;
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
 use esker_repo::index::PackEntry;
@@ -55,10 +56,24 @@ impl Check<'_> {
     /// Every pack's own table decodes, fills the pack, and says what the index says.
     pub(super) fn frame_tables(&mut self) -> Result<()> {
         let indexed: BTreeMap<PackName, PackEntry> = self.index.packs()?.into_iter().map(|pack| (pack.name, pack)).collect();
-        for (name, size) in self.listing.packs.clone() {
+        // Packs that no segment names come last: of two that are the same, the one that is named is the honest one.
+        let mut packs: Vec<(PackName, u64)> = self.listing.packs.iter().map(|(name, size)| (*name, *size)).collect();
+        packs.sort_by_key(|(name, _)| indexed.get(name).is_none_or(|pack| self.index.is_orphan(pack.number)));
+        let mut salts: BTreeMap<[u8; SALT_LEN], PackName> = BTreeMap::new();
+        for (name, size) in packs {
             self.job.cancel.check()?;
             match self.repository.read_frame_table(&name, size) {
-                Ok(table) => self.compare_with_index(&table, indexed.get(&name))?,
+                Ok(table) => {
+                    // Every pack has a salt of its own, so one that has another's is its copy under a name not its own.
+                    match salts.get(&table.salt) {
+                        Some(other) => {
+                            let what = format!("holds what {} holds: its bytes do not hash to its name", other.path());
+                            self.damage(name.path(), what, "delete it: what it holds is not lost");
+                        }
+                        None => drop(salts.insert(table.salt, name)),
+                    }
+                    self.compare_with_index(&table, indexed.get(&name))?;
+                }
                 Err(error) => {
                     let (path, text) = (name.path(), error.to_string());
                     if !error.is_damage() {

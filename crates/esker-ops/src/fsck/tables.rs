@@ -17,6 +17,7 @@ use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, decode_piece};
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
+use esker_repo::index::Location;
 use esker_repo::manifests::{Backup, read_engine};
 use esker_repo::reader::ReadContext;
 use esker_repo::tables::{read_recipe_piece, read_table};
@@ -127,6 +128,7 @@ impl Check<'_> {
     fn recipe(&mut self, context: &mut ReadContext, name: &str, content: &FileContent) -> Result<()> {
         let (mut size, mut chunks) = (0, 0);
         for piece in &content.recipe {
+            self.is_indexed(&self.index.locate(piece)?)?;
             let operations = match read_recipe_piece(&self.reader, context, piece) {
                 Ok(piece) => piece.operations,
                 Err(error) => {
@@ -139,6 +141,7 @@ impl Check<'_> {
                 let Operation::Chunk { id, len } = operation else { continue };
                 chunks += 1;
                 let places = self.index.locate(&id)?;
+                self.is_indexed(&places)?;
                 if places.is_empty() {
                     self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
                 } else if places.iter().any(|place| place.frame.entry.plain_len != len || place.frame.entry.kind != ChunkKind::Bytes) {

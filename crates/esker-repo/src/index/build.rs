@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use esker_format::ObjectId;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::{ObjectKind, PackName};
+use esker_format::sealed_object::FORMAT;
 use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
 
 use super::database::{named_packs, open_private, open_read_only, sources_of};
@@ -79,7 +80,9 @@ impl Build<'_> {
         for id in self.segments.clone().difference(&have) {
             match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
                 Ok(segment) => {
-                    segment.packs.iter().try_for_each(|pack| filler.add(pack))?;
+                    // A pack of a newer format counts as named by no segment, and its own head says why it is not read.
+                    let readable = segment.packs.iter().filter(|pack| pack.table.format <= FORMAT);
+                    readable.into_iter().try_for_each(|pack| filler.add(pack))?;
                     filler.source(id)?;
                 }
                 Err(error @ RepoError::Store { .. }) => return Err(error),

@@ -1,9 +1,10 @@
 //! What happens, in order.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use esker_testkit::tree::{copy_tree, inventory, tree_bytes};
+use esker_testkit::tree::{NodeKind, copy_tree, inventory, tree_bytes};
 
 use crate::sample::{HOSTS, PARTITIONS, SPACES, Sample, Spread, host_arguments};
 use crate::shell::{REPO, Said, Shell};
@@ -23,6 +24,8 @@ pub struct Story {
     shell: Shell,
     sample: Sample,
     rows: Vec<Row>,
+    /// The largest data pack of the first backup, and its bytes: all of it is needed for as long as that backup stands.
+    first_pack: (PathBuf, u64),
 }
 
 impl Story {
@@ -36,7 +39,7 @@ impl Story {
         let sample = Sample::load(folder, entries);
         let shell = Shell::open(esker, folder);
         shell.run("init", DONE)?.print();
-        Ok(Self { folder: folder.to_path_buf(), shell, sample, rows: Vec::new() })
+        Ok(Self { folder: folder.to_path_buf(), shell, sample, rows: Vec::new(), first_pack: Default::default() })
     }
 
     /// One first backup and two incrementals, with days of writes between them.
@@ -53,6 +56,9 @@ impl Story {
             let said = self.shell.run(&format!("backup --label {label} {}", host_arguments(&label)), DONE)?;
             said.print();
             self.rows.push(self.row(&label, &said)?);
+            if number == 0 {
+                self.first_pack = largest_data_pack(&self.folder.join(REPO))?;
+            }
         }
         println!();
         console::remark(
@@ -156,7 +162,9 @@ impl Story {
         console::chapter("Damage on purpose: one byte of one pack, in a copy of the repository");
         console::command(&format!("cp -r {REPO} damaged"));
         copy_tree(&self.folder.join(REPO), &self.folder.join("damaged"));
-        let (pack, offset) = flip_a_byte(&self.folder.join("damaged"))?;
+        let (pack, offset) = (&self.first_pack.0, self.first_pack.1 / 2);
+        invert_byte(&self.folder.join("damaged").join(pack), offset)
+            .map_err(|error| format!("cannot damage {}: {error}", pack.display()))?;
         console::output(&format!("# byte {offset} of damaged/{} is now another one", pack.display()));
         let said = self.shell.run("fsck --level files --repo damaged", DAMAGE)?;
         said.print();
@@ -173,7 +181,7 @@ impl Story {
         println!("(exit code {DAMAGE})\n");
         console::remark("The help says: bring the pack back from a copy of the store.");
         console::command(&format!("cp {REPO}/packs/... damaged/packs/..."));
-        let copied = std::fs::copy(self.folder.join(REPO).join(&pack), self.folder.join("damaged").join(&pack));
+        let copied = std::fs::copy(self.folder.join(REPO).join(pack), self.folder.join("damaged").join(pack));
         copied.map_err(|error| format!("cannot bring the pack back: {error}"))?;
         let said = self.shell.run("fsck --level files --repo damaged", DONE)?;
         said.print_lines(|line| line.starts_with("outcome") || line.starts_with("backups"));
@@ -213,15 +221,17 @@ fn spread_of(show: &str) -> Outcome<BTreeMap<String, Spread>> {
     .collect()
 }
 
-/// Inverts a byte in the middle of the largest data pack; tells which.
-fn flip_a_byte(repository: &Path) -> Outcome<(PathBuf, u64)> {
-    let failed = |error: std::io::Error| format!("cannot damage a pack: {error}");
+/// The largest data pack of a repository and its bytes.
+fn largest_data_pack(repository: &Path) -> Outcome<(PathBuf, u64)> {
     let packs = inventory(&repository.join("packs/data"));
-    let (name, node) = packs.iter().max_by_key(|(_, node)| node.size_bytes).ok_or("there is no data pack")?;
-    let (pack, offset) = (Path::new("packs/data").join(name), node.size_bytes / 2);
-    let mut bytes = std::fs::read(repository.join(&pack)).map_err(failed)?;
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0xff;
-    std::fs::write(repository.join(&pack), bytes).map_err(failed)?;
-    Ok((pack, offset))
+    let largest = packs.iter().filter(|(_, node)| node.kind == NodeKind::File).max_by_key(|(_, node)| node.size_bytes);
+    largest.map(|(name, node)| (Path::new("packs/data").join(name), node.size_bytes)).ok_or_else(|| "there is no data pack".to_owned())
+}
+
+/// Makes another byte of the one at `offset`.
+fn invert_byte(file: &Path, offset: u64) -> std::io::Result<()> {
+    let file = std::fs::File::options().read(true).write(true).open(file)?;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset)?;
+    file.write_all_at(&[!byte[0]], offset)
 }

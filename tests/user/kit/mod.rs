@@ -1,0 +1,9 @@
+//! What the stories are told with: the binary, sample hosts, and repositories in memory.
+
+mod esker;
+mod hosts;
+mod shelf;
+
+pub use esker::{Esker, Run, hex_name, id_of, names, number};
+pub use hosts::{Host, assert_restored, checkpoint_of, host, noise, quick_folder, small_engine};
+pub use shelf::{Moment, Shelf, TestEnvironment, job_during, request};

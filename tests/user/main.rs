@@ -1,0 +1,14 @@
+//! Esker as the people who run it meet it: the binary with its exit codes and its words, and where no user could bring a
+//! moment about (a store that fails at its n-th request, a clock of another century), the verbs behind it.
+// A test's panic is its report.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod kit;
+
+mod damage;
+mod finding;
+mod keys;
+mod main_job;
+mod output;
+mod retention;
+mod sources;
