@@ -221,7 +221,7 @@ fn a_key_object_that_asks_for_64_gib_is_refused_at_once() {
     // Which key is tried first is chance; the greedy ones are passed over, and fsck names each.
     assert!(matches!(esker.run(&["list"]).code, Some(0 | 4)));
     let text = esker.run(&["fsck"]).exits(3).text();
-    assert_eq!(text.matches("over the limit").count(), greedy.len(), "{text}");
+    assert_eq!(text.matches("over its limit").count(), greedy.len(), "{text}");
     fs::remove_file(honest).unwrap();
     let run = esker.run(&["list"]).exits(1).says("wrong passphrase or recovery key").says("argon2 memory in KiB");
     assert_eq!(run.stderr.lines().count(), 1);

@@ -7,8 +7,11 @@ mod kit;
 
 mod damage;
 mod finding;
+mod golden;
+mod interrupted;
 mod keys;
 mod main_job;
 mod output;
 mod retention;
 mod sources;
+mod together;

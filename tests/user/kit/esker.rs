@@ -68,7 +68,9 @@ impl Esker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_esker"));
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let given = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("ESKER_"));
-        given.filter(|name| name != "ESKER_CI_RUN").for_each(|name| drop(command.env_remove(name)));
+        for name in given.filter(|name| name != "ESKER_CI_RUN") {
+            command.env_remove(name);
+        }
         command.env("ESKER_REPO", self.repo()).env("ESKER_CACHE_DIR", self.cache()).env("ESKER_TEST_CHEAP_KEYS", "1");
         if let Some(passphrase) = &self.passphrase {
             command.env("ESKER_PASSPHRASE", passphrase);

@@ -43,7 +43,9 @@ impl Check<'_> {
         for (session, label) in committed {
             let records = found.get(&session);
             for record in [SessionRecord::Open, SessionRecord::End] {
-                if records.is_none_or(|records| !records.contains(&record)) {
+                // A writer that was fenced after its commit need not have ended: the fence tells its fate.
+                let is_told = record == SessionRecord::End && fenced.contains(&session);
+                if !is_told && records.is_none_or(|records| !records.contains(&record)) {
                     let what = match record {
                         SessionRecord::End => {
                             format!("is missing; backup {label} is whole, its writer died right after the commit or the record was lost")

@@ -160,6 +160,18 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// A writer indexes what an interrupted job left before it builds on it. So where a backup needs a chunk that only packs
+    /// without a segment hold, a segment is lost.
+    fn is_indexed(&mut self, places: &[Location]) -> Result<()> {
+        if places.iter().all(|place| self.index.is_orphan(place.pack)) {
+            for place in places {
+                let name = self.index.pack(place.pack)?.name;
+                self.damage(name.path(), "no index segment names it although a backup needs it: a segment is lost", help_for("index"));
+            }
+        }
+        Ok(())
+    }
+
     /// Rebuilds every distinct file of the chosen backups, or as many as were asked for, and compares hashes.
     pub(super) fn files(&mut self, started: Instant) -> Result<()> {
         let (percent, turn) = (u64::from(self.request.sample_percent), self.turn()?);

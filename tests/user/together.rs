@@ -1,0 +1,223 @@
+//! Several at once: writers beside writers and readers, and writers beside a prune.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use esker_format::doomed::DoomedList;
+use esker_format::layout::{ObjectKind, PackKind, fence_path, object_path};
+use esker_format::session::Fence;
+use esker_format::{ObjectId, SessionId};
+use esker_ops::OpsError;
+use esker_repo::listing::{Listing, sessions};
+use esker_repo::manifests::Standing;
+use esker_repo::session::Session;
+use esker_repo::{RepoError, Repository};
+
+use crate::kit::{Esker, Moment, Shelf, assert_restored, host, id_of, job_during, names, noise, number};
+
+#[test]
+fn backups_at_once_share_repository_and_cache_and_lose_nothing() {
+    let esker = Esker::encrypted();
+    let hosts: Vec<_> = (0..4)
+        .map(|number| {
+            let folder = esker.path(&format!("host{number}"));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("shared"), noise(1, 2 << 20)).unwrap();
+            fs::write(folder.join("own"), noise(10 + number, 1 << 20)).unwrap();
+            folder
+        })
+        .collect();
+    for round in 0..3 {
+        let label = |number: usize| format!("round{round}-{number}");
+        let start = |(number, folder): (usize, &std::path::PathBuf)| {
+            esker.start(&["backup", "--host", &host("h", folder), "--label", &label(number)])
+        };
+        let writers: Vec<_> = hosts.iter().enumerate().map(start).collect();
+        let readers: Vec<_> = (0..3).map(|_| esker.start(&["list"])).collect();
+        writers.into_iter().for_each(|child| drop(esker.wait(child).exits(4)));
+        readers.into_iter().for_each(|child| drop(esker.wait(child).exits(0)));
+        let targets: Vec<_> = (0..4).map(|number| esker.path(&format!("t{round}-{number}"))).collect();
+        let restores: Vec<_> =
+            (0..4).map(|number| esker.start(&["restore", &label(number), "--target", targets[number].to_str().unwrap()])).collect();
+        restores.into_iter().for_each(|child| drop(esker.wait(child).exits(0)));
+        for (target, folder) in targets.iter().zip(&hosts) {
+            assert_restored(folder, &target.join("h"), &[]);
+        }
+        if round == 1 {
+            fs::remove_dir_all(esker.cache()).unwrap();
+        }
+    }
+    assert_eq!(esker.labels().len(), 12);
+    esker.run(&["fsck", "--level", "files"]).exits(0);
+}
+
+#[test]
+fn two_backups_at_once_with_one_label_are_both_kept_or_one_is_refused() {
+    let esker = Esker::encrypted();
+    let folders = ["a", "b"].map(|name| {
+        let folder = esker.path(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("file"), noise(name.len() as u64, 1 << 20)).unwrap();
+        folder
+    });
+    let children: Vec<_> =
+        folders.iter().map(|folder| esker.start(&["backup", "--host", &host("h", folder), "--label", "same", "--json"])).collect();
+    let runs: Vec<_> = children.into_iter().map(|child| esker.wait(child)).collect();
+    let mut ids = Vec::new();
+    for (run, folder) in runs.iter().zip(&folders) {
+        match run.code {
+            Some(4) => ids.push((id_of(&run.json()), folder)),
+            code => assert!(code == Some(2) && run.stderr.contains("already"), "{run:?}"),
+        }
+    }
+    assert!(!ids.is_empty());
+    assert_eq!(names(&esker.json(&["list"], 0)["backups"], "label"), vec!["same"; ids.len()]);
+    if ids.len() == 2 {
+        esker.run(&["show", "same"]).exits(2).says("2 backups are called \"same\": name one by its id").says(&ids[0].0[..8]);
+    }
+    for (id, folder) in &ids {
+        let target = esker.path(&id[..8]);
+        esker.run(&["restore", id, "--target", target.to_str().unwrap()]).exits(0);
+        assert_restored(folder, &target.join("h"), &[]);
+    }
+}
+
+/// A repository in memory with one backup, `one`, of a folder with a file.
+fn shelf() -> (Shelf, std::path::PathBuf) {
+    let shelf = Shelf::new(None, 1_800_000_000_000);
+    let source = shelf.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), noise(1, 5000)).unwrap();
+    shelf.backup("one", &source).unwrap();
+    (shelf, source)
+}
+
+fn packs(repository: &Repository, kind: PackKind) -> Vec<esker_format::layout::PackName> {
+    Listing::read(repository.store()).unwrap().packs.into_keys().filter(|name| name.kind == kind).collect()
+}
+
+/// What a prune writes before it waits: its list of packs.
+fn doom(repository: &Arc<Repository>, packs: &[esker_format::layout::PackName]) -> ObjectId {
+    let prune = Session::begin(repository, "prune").unwrap();
+    let list = DoomedList { session: prune.id(), at_ms: 1, packs: packs.iter().map(|pack| pack.id).collect() };
+    let id = repository.write_object(ObjectKind::DoomedList, &list).unwrap().0;
+    prune.end(None).unwrap();
+    id
+}
+
+fn fence(repository: &Arc<Repository>, session: SessionId) {
+    let fence = Fence { by: SessionId([9; 16]), at_ms: 1 };
+    repository.write_placed(ObjectKind::Fence, &fence_path(&session), &fence).unwrap();
+}
+
+#[test]
+fn what_a_prune_has_doomed_does_not_exist_for_the_next_writer() {
+    for kinds in [&[PackKind::Data][..], &[PackKind::Meta], &[PackKind::Data, PackKind::Meta]] {
+        let (shelf, source) = shelf();
+        let repository = shelf.open();
+        let doomed: Vec<_> = kinds.iter().flat_map(|kind| packs(&repository, *kind)).collect();
+        doom(&repository, &doomed);
+        // The file is known and did not change, but what it is made of is about to go: it is read and stored again.
+        let report = shelf.backup("two", &source).unwrap();
+        assert_eq!(report.new_bytes > 0, kinds.contains(&PackKind::Data), "{report:?}");
+        shelf.backup("three", &source).unwrap();
+        doomed.iter().for_each(|pack| shelf.lose(&pack.path()));
+        for label in ["two", "three"] {
+            let target = shelf.path(label);
+            shelf.other_client().restore(label, &target).unwrap();
+            assert_restored(&source, &target.join("h"), &[]);
+        }
+        let damaged = shelf.restore("one", &shelf.path("t"));
+        // What `one` needs stands in the new packs too.
+        damaged.unwrap();
+        assert_restored(&source, &shelf.path("t").join("h"), &[]);
+    }
+}
+
+#[test]
+fn a_writer_that_was_taken_for_dead_does_not_commit() {
+    let (shelf, source) = shelf();
+    fs::write(source.join("new"), noise(2, 5000)).unwrap();
+    let repository = shelf.open();
+    let prune = Arc::clone(&repository);
+    let job = job_during("storing", Moment::Begin, move || {
+        let running = sessions(prune.store()).unwrap().into_iter().find(|(_, records)| records.len() == 1).unwrap().0;
+        fence(&prune, running);
+    });
+    let error = shelf.backup_in("fenced", &source, &job).unwrap_err();
+    assert!(matches!(error, OpsError::Repository(RepoError::Fenced(_))), "{error}");
+    assert!(error.to_string().contains("run it again"));
+    let labels = || shelf.open().backups().unwrap().found.into_iter().map(|backup| backup.manifest.label).collect::<Vec<_>>();
+    assert_eq!(labels(), ["one"]);
+    // The next session looks its packs up like any others.
+    shelf.environment.clock.advance_ms(1);
+    let report = shelf.backup("two", &source).unwrap();
+    assert_eq!(report.new_bytes, 0, "{report:?}");
+    assert_eq!(labels(), ["one", "two"]);
+    assert_eq!(shelf.damage(), Vec::<String>::new());
+    shelf.restore("two", &shelf.path("t")).unwrap();
+    assert_restored(&source, &shelf.path("t").join("h"), &[]);
+}
+
+fn standing(shelf: &Shelf) -> Standing {
+    shelf.open().backups().unwrap().found[0].standing
+}
+
+#[test]
+fn a_fenced_backup_counts_while_all_that_it_needs_is_kept() {
+    let (shelf, source) = shelf();
+    let repository = shelf.open();
+    let session = repository.backups().unwrap().found[0].manifest.session;
+    fence(&repository, session);
+    assert_eq!(standing(&shelf), Standing::Valid);
+    for kind in [PackKind::Data, PackKind::Meta] {
+        let list = doom(&repository, &packs(&repository, kind));
+        assert_eq!(standing(&shelf), Standing::Undecided, "{kind:?}");
+        let listed = esker_ops::catalog::list(&repository).unwrap();
+        assert_eq!(listed.backups[0].status, "undecided");
+        for name in ["one", "latest"] {
+            assert!(matches!(shelf.restore(name, &shelf.path("t")), Err(OpsError::Usage(_))), "{name}");
+        }
+        // Its id still names it, for who knows what they do.
+        let target = shelf.path(&format!("{kind:?}"));
+        shelf.restore(&listed.backups[0].id, &target).unwrap();
+        assert_restored(&source, &target.join("h"), &[]);
+        shelf.lose(&object_path(ObjectKind::DoomedList, &list));
+        assert_eq!(standing(&shelf), Standing::Valid, "the prune took its list back");
+    }
+    packs(&repository, PackKind::Data).iter().for_each(|pack| shelf.lose(&pack.path()));
+    assert_eq!(standing(&shelf), Standing::Undecided, "the prune went through with it");
+    // It is no base for the next one, which stores everything.
+    let report = shelf.backup("two", &source).unwrap();
+    assert!((report.read_bytes, report.reused_files) == (5000, 0) && report.new_bytes > 4000, "{report:?}");
+}
+
+#[test]
+fn the_list_of_a_fenced_backup_says_so_to_its_user() {
+    let esker = Esker::plain(&[]);
+    let source = esker.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), noise(1, 5000)).unwrap();
+    let backup = |label: &str| esker.json(&["backup", "--host", &host("h", &source), "--label", label], 4);
+    backup("one");
+    let store = esker_repo::Store::open_local(esker.repo().to_str().unwrap(), false).unwrap();
+    let cache = esker.path("other-cache");
+    let environment = Arc::new(esker_repo::SystemEnvironment);
+    let repository = Arc::new(Repository::open(store, esker_repo::OpenOptions { secret: None, cache, environment }).unwrap());
+    fence(&repository, repository.backups().unwrap().found[0].manifest.session);
+    assert_eq!(esker.json(&["list"], 0)["backups"][0]["status"], "ok");
+    doom(&repository, &packs(&repository, PackKind::Data));
+    assert_eq!(esker.json(&["list"], 0)["backups"][0]["status"], "undecided");
+    let target = esker.path("t");
+    esker.run(&["restore", "one", "--target", target.to_str().unwrap()]).exits(2);
+    // Taken up again, the same label is taken already, and nothing of the undecided one is built upon.
+    assert_eq!(number(&backup("two"), "new_bytes"), 5000);
+    restores(&esker, "two", &source, &target);
+}
+
+#[track_caller]
+fn restores(esker: &Esker, label: &str, source: &Path, target: &Path) {
+    esker.run(&["restore", label, "--target", target.to_str().unwrap()]).exits(0);
+    assert_restored(source, &target.join("h"), &[]);
+}
