@@ -35,7 +35,7 @@ pub(crate) fn rebuild(
             let run: Vec<ChunkId> = rest.iter().map_while(chunk_of).take(WINDOW_CHUNKS).collect();
             let done = match first {
                 Operation::Chunk { .. } => {
-                    reader.read_each::<OpsError, _>(context, &run, |_, _, bytes| out.append(&bytes))?;
+                    reader.read_each::<OpsError, _>(context, &run, |_, _, bytes| out.append(bytes))?;
                     run.len()
                 }
                 Operation::Hole { len } => {

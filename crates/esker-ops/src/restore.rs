@@ -33,6 +33,8 @@ use crate::select::{Selection, find_backup};
 
 /// Says in the target which restore is at work there; gone when it is done.
 const MARK: &str = ".esker-restore";
+/// Bytes from which on a file is brought to disk as soon as it is complete.
+const EARLY_SYNC_BYTES: u64 = 1 << 20;
 /// Pieces of work that wait, at most.
 const QUEUE: usize = 32;
 
@@ -196,10 +198,33 @@ impl HostPlan {
     }
 }
 
+/// A file that is being written. When its last stretch is done and it is large, it goes to the thread that brings it to
+/// disk, so that the disk works while the processors do; small files are left to the one sync at the end.
+struct WrittenFile {
+    name: String,
+    size: u64,
+    file: Option<TargetFile>,
+    to_disk: Sender<TargetFile>,
+}
+
+impl Drop for WrittenFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take().filter(|_| self.size >= EARLY_SYNC_BYTES) {
+            // Without the thread, the end of the restore brings the file to disk.
+            let _ = self.to_disk.send(file);
+        }
+    }
+}
+
+impl WrittenFile {
+    fn file(&self) -> Result<&TargetFile> {
+        self.file.as_ref().ok_or_else(|| OpsError::Damage(format!("{} was closed too early", self.name)))
+    }
+}
+
 /// A stretch of one file.
 struct Stretch {
-    name: Arc<str>,
-    file: Arc<TargetFile>,
+    file: Arc<WrittenFile>,
     offset: u64,
     operations: Vec<Operation>,
     /// Whether something may stand there from an earlier run.
@@ -214,11 +239,13 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
         let (send, receive) = bounded(QUEUE);
         let fault = FirstFault::default();
         std::thread::scope(|scope| {
+            let (to_disk, written) = bounded::<TargetFile>(QUEUE);
+            scope.spawn(|| written.into_iter().for_each(|file| fault.note(file.sync().map_err(OpsError::from))));
             for _ in 0..job.threads.max(1) {
                 scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
             }
-            fault.note(hand_out(reader, &host, &files, &send, options.resume, &fault, job));
-            drop(send);
+            let plan = HandOut { reader, host: &host, send, to_disk, resume: options.resume };
+            fault.note(plan.run(&files, &fault, job));
         });
         fault.into_result()?;
         host.finish()?;
@@ -226,44 +253,48 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
     Ok(kept.into_inner())
 }
 
-fn hand_out(
-    reader: &ChunkReader,
-    host: &Target,
-    files: &[(Vec<u8>, FileContent)],
-    send: &Sender<Stretch>,
+/// Cuts the files of a host into stretches.
+struct HandOut<'a> {
+    reader: &'a ChunkReader,
+    host: &'a Target,
+    send: Sender<Stretch>,
+    to_disk: Sender<TargetFile>,
     resume: bool,
-    fault: &FirstFault,
-    job: &Job,
-) -> Result<()> {
-    let context = &mut ReadContext::new()?;
-    for (path, content) in files {
-        job.cancel.check()?;
-        if fault.is_set() {
-            return Ok(());
-        }
-        let existed = resume && host.existing_size(path)?.is_some();
-        let file = Arc::new(host.create_file(path)?);
-        let name: Arc<str> = shown(file.path()).into();
-        let mut offset = 0;
-        for piece in &content.recipe {
-            let operations = read_recipe_piece(reader, context, piece).map_err(|error| of_file(&name, error.into()))?.operations;
-            for operations in operations.chunks(WINDOW_CHUNKS) {
-                let stretch =
-                    Stretch { name: Arc::clone(&name), file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
-                offset += operations.iter().map(Operation::len).sum::<u64>();
-                if offset > content.size {
-                    break;
-                }
-                if send.send(stretch).is_err() {
-                    return Err(OpsError::Cancelled);
+}
+
+impl HandOut<'_> {
+    fn run(self, files: &[(Vec<u8>, FileContent)], fault: &FirstFault, job: &Job) -> Result<()> {
+        let Self { reader, host, send, to_disk, resume } = self;
+        let context = &mut ReadContext::new()?;
+        for (path, content) in files {
+            job.cancel.check()?;
+            if fault.is_set() {
+                return Ok(());
+            }
+            let existed = resume && host.existing_size(path)?.is_some();
+            let file = host.create_file(path)?;
+            let name = shown(file.path());
+            let file = Arc::new(WrittenFile { name: name.clone(), size: content.size, file: Some(file), to_disk: to_disk.clone() });
+            let mut offset = 0;
+            for piece in &content.recipe {
+                let operations = read_recipe_piece(reader, context, piece).map_err(|error| of_file(&name, error.into()))?.operations;
+                for operations in operations.chunks(WINDOW_CHUNKS) {
+                    let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
+                    offset += operations.iter().map(Operation::len).sum::<u64>();
+                    if offset > content.size {
+                        break;
+                    }
+                    if send.send(stretch).is_err() {
+                        return Err(OpsError::Cancelled);
+                    }
                 }
             }
+            if offset != content.size {
+                return Err(OpsError::Damage(format!("the recipe of {name} makes {offset} bytes, the file had {}", content.size)));
+            }
         }
-        if offset != content.size {
-            return Err(OpsError::Damage(format!("the recipe of {name} makes {offset} bytes, the file had {}", content.size)));
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
@@ -278,7 +309,7 @@ fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &Ato
                 .cancel
                 .check()
                 .and_then(|()| write_stretch(reader, context, &stretch, kept, job))
-                .map_err(|error| of_file(&stretch.name, error)),
+                .map_err(|error| of_file(&stretch.file.name, error)),
             Err(error) => Err(OpsError::Damage(error.to_string())),
         });
     }
@@ -293,12 +324,13 @@ fn of_file(name: &str, error: OpsError) -> OpsError {
 }
 
 fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stretch, kept: &AtomicU64, job: &Job) -> Result<()> {
+    let file = stretch.file.file()?;
     let mut wanted: Vec<(ChunkId, u64)> = Vec::new();
     let mut offset = stretch.offset;
     for operation in &stretch.operations {
         match operation {
             Operation::Chunk { id, len } => {
-                if stretch.existed && is_there(reader, &stretch.file, offset, *len, id)? {
+                if stretch.existed && is_there(reader, file, offset, *len, id)? {
                     kept.fetch_add(u64::from(*len), Ordering::Relaxed);
                     job.progress.advance(u64::from(*len));
                 } else {
@@ -306,11 +338,11 @@ fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stre
                 }
             }
             Operation::Hole { len } => {
-                stretch.file.hole(offset, *len)?;
+                file.hole(offset, *len)?;
                 job.progress.advance(*len);
             }
             Operation::Literal(bytes) => {
-                stretch.file.write_at(offset, bytes)?;
+                file.write_at(offset, bytes)?;
                 job.progress.advance(bytes.len() as u64);
             }
         }
@@ -319,7 +351,7 @@ fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stre
     let ids: Vec<ChunkId> = wanted.iter().map(|(id, _)| *id).collect();
     reader.read_each::<OpsError, _>(context, &ids, |position, _, bytes| {
         if let Some((_, offset)) = wanted.get(position) {
-            stretch.file.write_at(*offset, &bytes)?;
+            file.write_at(*offset, bytes)?;
         }
         job.progress.advance(bytes.len() as u64);
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use esker_format::layout::PackName;
 use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
 use esker_format::{ChunkId, FormatError};
@@ -77,7 +77,7 @@ impl ChunkReader {
     pub fn read(&self, context: &mut ReadContext, chunk: &ChunkId) -> Result<Vec<u8>> {
         let mut found = Vec::new();
         self.read_each(context, std::slice::from_ref(chunk), |_, _, bytes| {
-            found = bytes;
+            found = bytes.to_vec();
             Ok(())
         })?;
         Ok(found)
@@ -91,7 +91,7 @@ impl ChunkReader {
     pub fn read_each<E, F>(&self, context: &mut ReadContext, chunks: &[ChunkId], mut take: F) -> std::result::Result<(), E>
     where
         E: From<RepoError>,
-        F: FnMut(usize, Option<&Location>, Vec<u8>) -> std::result::Result<(), E>,
+        F: FnMut(usize, Option<&Location>, &[u8]) -> std::result::Result<(), E>,
     {
         let index = self.index();
         let places: Vec<Option<Location>> =
@@ -99,18 +99,18 @@ impl ChunkReader {
         let mut position = 0;
         while position < chunks.len() {
             let run = coalesce(places.get(position..).unwrap_or_default());
-            let fetched = self.fetch(&index, places.get(position..position + run).unwrap_or_default());
+            let mut fetched = self.fetch(&index, places.get(position..position + run).unwrap_or_default());
             for offset in 0..run {
                 let Some(chunk) = chunks.get(position + offset) else { break };
                 let place = places.get(position + offset).and_then(Option::as_ref);
-                let first_try = match (&fetched, place) {
+                let first_try = match (&mut fetched, place) {
                     (Ok((start, bytes)), Some(place)) => self.open_in(&index, place, *start, bytes, context),
                     (Err(error), _) => Err(RepoError::Internal(error.to_string())),
                     (_, None) => Err(RepoError::Internal("no segment names it".into())),
                 };
                 match first_try {
                     Ok(plain) => take(position + offset, place, plain)?,
-                    Err(first) => take(position + offset, None, self.read_anywhere(context, chunk, &first)?)?,
+                    Err(first) => take(position + offset, None, &self.read_anywhere(context, chunk, &first)?)?,
                 }
             }
             position += run;
@@ -119,29 +119,39 @@ impl ChunkReader {
     }
 
     /// Fetches the bytes that these places span; all are of one pack. With where they start.
-    fn fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<(u64, Bytes)> {
+    fn fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<(u64, BytesMut)> {
         let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
             return Err(RepoError::Internal("no segment names it".into()));
         };
         let (start, end) = (u64::from(first.frame.offset), end_of(&last));
         let pack = index.pack(first.pack)?;
-        Ok((start, self.repository.store.get_range(&pack.name.path(), start, end)?))
+        let bytes = self.repository.store.get_range(&pack.name.path(), start, end)?;
+        Ok((start, bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()))))
     }
 
-    fn open_in(&self, index: &Index, place: &Location, start: u64, bytes: &Bytes, context: &mut ReadContext) -> Result<Vec<u8>> {
+    /// Opens the frame at a place in the bytes fetched from `start`, which are overwritten there.
+    fn open_in<'a>(
+        &self,
+        index: &Index,
+        place: &Location,
+        start: u64,
+        bytes: &'a mut BytesMut,
+        context: &'a mut ReadContext,
+    ) -> Result<&'a [u8]> {
         let pack = index.pack(place.pack)?;
         let from = usize::try_from(u64::from(place.frame.offset) - start).unwrap_or(usize::MAX);
         let to = from.saturating_add(place.frame.entry.stored_len as usize);
         let path = pack.name.path();
-        let sealed = bytes.get(from..to).ok_or(FormatError::CutShort {
+        let left = bytes.len();
+        let sealed = bytes.get_mut(from..to).ok_or(FormatError::CutShort {
             field: "frame",
             offset: place.frame.offset as usize,
             needed: u64::from(place.frame.entry.stored_len),
-            left: bytes.len(),
+            left,
         });
-        let mut sealed = sealed.map_err(RepoError::object(path.clone()))?.to_vec();
+        let sealed = sealed.map_err(RepoError::object(path.clone()))?;
         let opener = self.opener(&pack)?;
-        opener.open(&self.repository.sealing, &place.frame, &mut sealed, &mut context.decoder).map_err(RepoError::object(path))
+        opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(RepoError::object(path))
     }
 
     /// Tries every place of a chunk, then looks at the store afresh and tries again.
@@ -153,8 +163,9 @@ impl ChunkReader {
             }
             let index = self.index();
             for place in index.locate(chunk)? {
+                let fetched = self.fetch(&index, &[Some(place)]);
                 let read =
-                    self.fetch(&index, &[Some(place)]).and_then(|(start, bytes)| self.open_in(&index, &place, start, &bytes, context));
+                    fetched.and_then(|(start, mut bytes)| self.open_in(&index, &place, start, &mut bytes, context).map(<[u8]>::to_vec));
                 match read {
                     Ok(plain) => return Ok(plain),
                     Err(error @ RepoError::Store { .. }) => return Err(error),

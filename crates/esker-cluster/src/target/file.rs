@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RawMode, chmodat, fallocate, fstat, ftruncate};
+use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RawMode, chmodat, fallocate, fdatasync, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 
 use super::{Target, refused};
@@ -93,6 +93,14 @@ impl TargetFile {
             }
         }
         Ok(())
+    }
+
+    /// Starts the way of the file's bytes to disk, and waits for it: what is then left for the end of the restore is little.
+    ///
+    /// # Errors
+    /// The errors of [`write_at`](Self::write_at).
+    pub fn sync(&self) -> Result<()> {
+        fdatasync(&self.handle).map_err(|errno| Error::target("sync", &self.path, errno))
     }
 
     /// Makes a range a hole. In a new file it is one; in a resumed one what was there is cleared.

@@ -53,8 +53,11 @@ impl FrameEncoder {
     }
 }
 
-/// Decompresses chunks; keeps its context between them.
-pub struct FrameDecoder(zstd::bulk::Decompressor<'static>);
+/// Decompresses chunks; keeps its context and its output between them, so that a chunk costs no allocation.
+pub struct FrameDecoder {
+    context: zstd::bulk::Decompressor<'static>,
+    plain: Vec<u8>,
+}
 
 impl FrameDecoder {
     /// A new context.
@@ -62,15 +65,19 @@ impl FrameDecoder {
     /// # Errors
     /// `Codec` if zstd cannot be set up.
     pub fn new() -> Result<Self> {
-        zstd::bulk::Decompressor::new().map(Self).map_err(|error| compression(&error))
+        let context = zstd::bulk::Decompressor::new().map_err(|error| compression(&error))?;
+        Ok(Self { context, plain: Vec::new() })
     }
 
-    pub(super) fn decode(&mut self, codec: Codec, body: &[u8], plain_len: usize) -> Result<Vec<u8>> {
+    pub(super) fn decode<'a>(&'a mut self, codec: Codec, body: &'a [u8], plain_len: usize) -> Result<&'a [u8]> {
         let plain = match codec {
-            Codec::Raw => body.to_vec(),
+            Codec::Raw => body,
             Codec::Zstd => {
                 check_one_frame(body)?;
-                self.0.decompress(body, plain_len.min(CHUNK_PLAIN_MAX)).map_err(|error| compression(&error))?
+                self.plain.clear();
+                self.plain.reserve(plain_len.min(CHUNK_PLAIN_MAX));
+                self.context.decompress_to_buffer(body, &mut self.plain).map_err(|error| compression(&error))?;
+                &self.plain
             }
         };
         if plain.len() == plain_len { Ok(plain) } else { Err(FormatError::Damaged { what: "frame" }) }

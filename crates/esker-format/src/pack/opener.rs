@@ -21,14 +21,15 @@ impl FrameOpener {
         Ok(Self { head, sealer: sealing.pack_sealer(&salt)? })
     }
 
-    /// The plain bytes of a frame, checked against its chunk's id. `sealed` is overwritten.
+    /// The plain bytes of a frame, checked against its chunk's id; they stand in `sealed`, which is overwritten, or in the
+    /// decoder.
     ///
     /// # Errors
     /// `Damaged`, `Codec`, `WrongContent`.
-    pub fn open(&self, sealing: &Sealing, frame: &Frame, sealed: &mut [u8], decoder: &mut FrameDecoder) -> Result<Vec<u8>> {
+    pub fn open<'a>(&self, sealing: &Sealing, frame: &Frame, sealed: &'a mut [u8], decoder: &'a mut FrameDecoder) -> Result<&'a [u8]> {
         let body = self.sealer.open(frame.part(), &frame.aad(&self.head), sealed, "frame")?;
         let plain = decoder.decode(frame.entry.codec, body, frame.entry.plain_len as usize)?;
-        if sealing.chunk_id(frame.entry.kind, &plain) == frame.entry.chunk {
+        if sealing.chunk_id(frame.entry.kind, plain) == frame.entry.chunk {
             Ok(plain)
         } else {
             Err(FormatError::WrongContent { id: frame.entry.chunk })

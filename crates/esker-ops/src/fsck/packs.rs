@@ -206,11 +206,14 @@ impl Check<'_> {
                 let from = usize::try_from(u64::from(frame.offset) - start).unwrap_or(usize::MAX);
                 let sealed = fetched.get(from..from.saturating_add(frame.entry.stored_len as usize));
                 let opened = match sealed {
-                    Some(sealed) => opener.open(sealing, frame, &mut sealed.to_vec(), &mut decoder).map_err(|error| error.to_string()),
+                    Some(sealed) => {
+                        let mut sealed = sealed.to_vec();
+                        opener.open(sealing, frame, &mut sealed, &mut decoder).map(<[u8]>::len).map_err(|error| error.to_string())
+                    }
                     None => Err("the pack ends before the frame does".to_owned()),
                 };
                 match opened {
-                    Ok(plain) => drop(bytes.fetch_add(plain.len() as u64, Ordering::Relaxed)),
+                    Ok(plain_len) => drop(bytes.fetch_add(plain_len as u64, Ordering::Relaxed)),
                     Err(fault) => faults.push((frame.entry.chunk, fault)),
                 }
             }

@@ -279,7 +279,7 @@ impl Check<'_> {
             let start = at;
             let read =
                 self.reader.read_each::<crate::OpsError, _>(context, run.get(start..).unwrap_or_default(), |position, place, plain| {
-                    hasher.update(&plain);
+                    hasher.update(plain);
                     bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
                     if let Some(place) = place {
                         self.was_read(place.pack, place.frame.number)?;

@@ -61,12 +61,8 @@ impl Build<'_> {
         let mut sources = self.segments.clone();
         sources.extend(orphans.iter().map(|pack| pack.name.id));
         let folder = self.folder_of(&sources);
-        if open_read_only(&folder).is_ok() {
-            return Ok(folder);
-        }
         if folder.exists() {
-            // A generation that does not open is damaged; it is only a cache.
-            remove_folder(&folder);
+            return Ok(folder);
         }
         let private = tempfile::Builder::new().prefix("build-").tempdir_in(&self.root).map_err(|error| cache_error(&self.root, &error))?;
         let held = share(private.path())?;

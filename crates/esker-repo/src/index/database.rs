@@ -4,20 +4,34 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use esker_format::ObjectId;
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Direction, InfoLogger, IteratorMode, LogLevel, Options};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, Direction, InfoLogger, IteratorMode, LogLevel, LruCacheOptions,
+    Options,
+};
 
 use super::folders::cache_error;
 use super::rows::{PACK_NUMBER, SOURCE};
 use crate::error::Result;
 
-const BLOCK_CACHE_BYTES: usize = 32 << 20;
-const WRITE_BUFFER_BYTES: usize = 16 << 20;
+/// Blocks that one open database keeps in memory, index and filter partitions included.
+const BLOCK_CACHE_BYTES: usize = 16 << 20;
+/// Bytes of one memtable; there are two at most.
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
+/// A cache shard must be far larger than any block, or it keeps none: two shards.
+const CACHE_SHARD_BITS: i32 = 1;
 
 fn options() -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
-    table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
+    let mut cache = LruCacheOptions::default();
+    cache.set_capacity(BLOCK_CACHE_BYTES);
+    cache.set_num_shard_bits(CACHE_SHARD_BITS);
+    table.set_block_cache(&Cache::new_lru_cache_opts(&cache));
+    // Index and filters in partitions of a block each: a look-up reads a few blocks, however many chunks there are.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
     table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_top_level_index_and_filter(true);
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
@@ -25,6 +39,7 @@ fn options() -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(2);
     options.set_max_open_files(256);
+    options.set_max_file_opening_threads(1);
     // RocksDB's own log would be written into folders that other processes read.
     options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Fatal, |_, _| ()));
     options

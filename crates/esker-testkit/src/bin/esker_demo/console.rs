@@ -45,7 +45,7 @@ fn wrapped(text: &str, width: usize, indent: &str, joint: &str) -> Vec<String> {
         let room = line.char_indices().nth(width - lead.len()).map_or(line.len(), |(at, _)| at);
         // The leading blanks of a line are no place to break it.
         let indented = line.len() - line.trim_start().len();
-        let Some(at) = line[..room].rfind(joint).filter(|at| *at > indented) else { break };
+        let Some(at) = line.rmatch_indices(joint).map(|(at, _)| at).find(|at| (indented + 1..=room).contains(at)) else { break };
         lines.push(format!("{lead}{}", &line[..at]));
         (line, lead) = (line[at..].trim_start(), indent);
     }

@@ -198,7 +198,7 @@ impl Story {
         table::print(&self.rows);
         let logical: u64 = self.rows.iter().map(|row| self.sample.size_of(&row.label).1).sum();
         let held = tree_bytes(&self.folder.join(REPO));
-        println!("\n{HOSTS} hosts, {SPACES} spaces, {HOSTS} replicas of each partition; fsck at level engine. Seconds are those of the");
+        println!("\n{HOSTS} hosts, {SPACES} spaces, {HOSTS} replicas of each partition; fsck at level engine. Time is that of the");
         println!("backup command, its passphrase's derivation included. {:.1} MiB were backed up; the repository", mib(logical));
         println!("takes {:.1} MiB, what only the forgotten backup needed included: there is no prune yet.", mib(held));
     }

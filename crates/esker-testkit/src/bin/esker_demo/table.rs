@@ -25,10 +25,10 @@ pub struct Row {
 
 /// Prints the rows as a Markdown table that also reads as plain text.
 pub fn print(rows: &[Row]) {
-    let head = ["backup", "files", "size", "read", "stored", "reuse", "seconds", "restore", "fsck"].map(str::to_owned);
+    let head = ["backup", "files", "size", "read", "stored", "reuse", "time", "restore", "fsck"].map(str::to_owned);
     let mut lines = vec![head];
     lines.extend(rows.iter().cloned().map(|row| {
-        [row.label, row.files, row.size, row.read, row.stored, row.reuse, format!("{:.1}", row.seconds), row.restore, row.fsck]
+        [row.label, row.files, row.size, row.read, row.stored, row.reuse, format!("{:.1} s", row.seconds), row.restore, row.fsck]
     }));
     let widths: Vec<usize> = (0..9).map(|column| lines.iter().map(|line| line[column].len()).max().unwrap_or(0)).collect();
     for (number, line) in lines.iter().enumerate() {
