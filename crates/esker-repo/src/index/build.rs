@@ -9,7 +9,8 @@ use esker_format::layout::{ObjectKind, PackName};
 use esker_format::sealed_object::FORMAT;
 use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
 
-use super::database::{named_packs, open_private, open_read_only, sources_of};
+use super::Index;
+use super::database::{open_private, open_read_only, sources_of};
 use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, remove_folder, share};
 use super::rows::{CHUNK, PACK, PACK_NUMBER, SOURCE, encode_frame, encode_pack, pack_number};
 use crate::error::{RepoError, Result};
@@ -33,15 +34,16 @@ pub(super) struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// The folder of the generation for this listing, built if need be.
-    pub(super) fn generation(&mut self, listing: &Listing) -> Result<PathBuf> {
+    /// The generation for this listing with its folder, built if need be.
+    pub(super) fn generation(&mut self, listing: &Listing) -> Result<(Index, PathBuf)> {
         // Which packs no segment names is known only from the segments: first a generation of those alone.
-        let of_segments = self.generation_of(&[])?;
-        let named = named_packs(&of_segments)?;
+        let folder = self.generation_of(&[])?;
+        let of_segments = open(&folder)?;
+        let named: BTreeSet<ObjectId> = of_segments.packs()?.into_iter().map(|pack| pack.name.id).collect();
         let unnamed: Vec<(PackName, u64)> =
             listing.packs.iter().filter(|(pack, _)| !named.contains(&pack.id)).map(|(pack, size)| (*pack, *size)).collect();
         if unnamed.is_empty() {
-            return Ok(of_segments);
+            return Ok((of_segments, folder));
         }
         for (name, size) in unnamed {
             match self.repository.read_frame_table(&name, size) {
@@ -53,7 +55,8 @@ impl Build<'_> {
         let orphans = std::mem::take(&mut self.orphans);
         let folder = self.generation_of(&orphans);
         self.orphans = orphans;
-        folder
+        let folder = folder?;
+        Ok((open(&folder)?, folder))
     }
 
     /// The generation of the readable segments and these packs. A damaged segment is no part of it, nor of its name.
@@ -136,6 +139,11 @@ impl Build<'_> {
             }
         }
     }
+}
+
+/// Opens a generation; one that does not open is only a cache, and goes so that it is built again.
+fn open(folder: &Path) -> Result<Index> {
+    Index::open(folder).inspect_err(|_| remove_folder(folder))
 }
 
 /// Adds packs to a database that is being built.

@@ -10,7 +10,7 @@ use rocksdb::{
 };
 
 use super::folders::cache_error;
-use super::rows::{PACK_NUMBER, SOURCE};
+use super::rows::SOURCE;
 use crate::error::Result;
 
 /// Blocks that one open database keeps in memory, index and filter partitions included.
@@ -67,17 +67,4 @@ pub(super) fn sources_of(db: &DB) -> Result<BTreeSet<ObjectId>> {
         sources.insert(ObjectId(id.ok_or_else(|| cache_error(db.path(), &"it is damaged"))?));
     }
     Ok(sources)
-}
-
-pub(super) fn named_packs(folder: &Path) -> Result<BTreeSet<ObjectId>> {
-    let db = open_read_only(folder)?;
-    let mut named = BTreeSet::new();
-    for row in db.iterator(IteratorMode::From(&[PACK_NUMBER], Direction::Forward)) {
-        let (key, _) = row.map_err(|error| cache_error(folder, &error))?;
-        match key.strip_prefix(&[PACK_NUMBER]).and_then(|id| id.try_into().ok()) {
-            Some(id) => named.insert(ObjectId(id)),
-            None => break,
-        };
-    }
-    Ok(named)
 }

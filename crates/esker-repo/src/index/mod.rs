@@ -96,7 +96,7 @@ impl Repository {
         loop {
             let segments = listing.segments.keys().copied().collect();
             let mut build = Build { repository: self, root: root.clone(), segments, orphans: Vec::new(), damaged: Vec::new() };
-            match build.generation(listing).and_then(|folder| Ok((Index::open(&folder)?, folder))) {
+            match build.generation(listing) {
                 Ok((mut index, folder)) => {
                     drop_old_generations(&root, &folder);
                     index.mark(listing, doomed, &build.orphans)?;
