@@ -12,7 +12,17 @@ mod verbs;
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
-    let arguments = args::Arguments::parse();
+    let arguments = match args::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+                let text = error.to_string();
+                let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+                output::Output::new(true, true).json_line(&serde_json::json!({ "error": line, "exit": exit::Exit::Usage as u8 }));
+            }
+            error.exit()
+        }
+    };
     let output = output::Output::new(arguments.global.json, arguments.global.quiet);
     match verbs::run(&arguments, &output) {
         Ok(exit) => exit.into(),

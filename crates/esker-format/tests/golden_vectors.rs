@@ -119,7 +119,7 @@ fn chapter_05_pack() {
             let mut decoder = FrameDecoder::new().unwrap();
             let opened: Vec<Vec<u8>> = table
                 .frames()
-                .map(|frame| opener.open(&sealing, &frame, &mut slice_of(&pack, &frame).unwrap().to_vec(), &mut decoder).unwrap())
+                .map(|frame| opener.open(&sealing, &frame, &mut slice_of(&pack, &frame).unwrap().to_vec(), &mut decoder).unwrap().to_vec())
                 .collect();
             assert_eq!(opened, chunks.iter().map(|chunk| chunk.as_bytes().to_vec()).collect::<Vec<_>>());
         }

@@ -184,7 +184,7 @@ fn frames_are_bound_to_the_format_of_their_pack() {
     let open = |format| {
         let opener = FrameOpener::new(&plain(), PackKind::Data, format, pack.table.salt).unwrap();
         let mut sealed = pack.bytes[HEAD_LEN..][..1 + TAG_LEN].to_vec();
-        opener.open(&plain(), &frame, &mut sealed, &mut esker_format::pack::FrameDecoder::new().unwrap())
+        opener.open(&plain(), &frame, &mut sealed, &mut esker_format::pack::FrameDecoder::new().unwrap()).map(<[u8]>::to_vec)
     };
     assert_eq!(open(1).unwrap(), b"x");
     assert!(matches!(open(2), Err(FormatError::Damaged { .. })));

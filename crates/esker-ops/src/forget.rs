@@ -82,7 +82,7 @@ pub struct Decision {
     pub cluster: String,
     /// When it began, milliseconds since 1970.
     pub started_ms: u64,
-    /// Why it stays.
+    /// Why it stays; of one that went, what is odd about it.
     pub reasons: Vec<String>,
 }
 
@@ -127,6 +127,9 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
             }
         }
     } else {
+        let standing = backups.found.iter().map(|backup| backup.id).chain(backups.damaged.iter().map(|(id, _)| *id)).collect();
+        let mut unreadable: Vec<ObjectId> = backups.damaged.iter().map(|(id, _)| *id).collect();
+        unreadable.extend(repository.rolled_back(&standing)?);
         for name in &request.names {
             let (id, label) = match find_among(&backups, name) {
                 Ok(backup) => {
@@ -136,9 +139,14 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
                     report.forgotten.push(decision(&backup, Vec::new()));
                     (backup.id, backup.manifest.label)
                 }
-                // A manifest that cannot be read has no label; its id still names it.
-                Err(error) => match backups.damaged.iter().find(|(id, _)| name.len() >= 8 && id.to_string().starts_with(name.as_str())) {
-                    Some((id, _)) => (*id, String::new()),
+                // A manifest that cannot be read, or that the store lost, has no label; its id still names it.
+                Err(error) => match unreadable.iter().find(|id| name.len() >= 8 && id.to_string().starts_with(name.as_str())) {
+                    Some(id) => {
+                        let reasons = vec!["unreadable or lost".to_owned()];
+                        let (id_text, nothing) = (id.to_string(), String::new());
+                        report.forgotten.push(Decision { id: id_text, label: nothing.clone(), cluster: nothing, started_ms: 0, reasons });
+                        (*id, String::new())
+                    }
                     None => return Err(error),
                 },
             };

@@ -1,6 +1,7 @@
 //! Walking the rows of a backup: every file, folder and link with the path it had below its host's folder.
 
 use esker_cluster::path::join;
+use esker_cluster::raft_wal_folder;
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::FileRow;
 use esker_format::manifest::{HostRecord, Manifest};
@@ -32,27 +33,36 @@ pub fn walk_rows(
     mut visit: impl FnMut(Place<'_>, FileRow) -> Result<()>,
 ) -> Result<()> {
     for host in manifest.hosts.iter().filter(|host| selection.takes_host(&host.name)) {
-        if selection.takes_space(None) {
-            read_table::<FileRow, OpsError>(reader, context, &host.tree, |row| match selection.takes_path(&row.path) {
-                true => visit(Place { host, engine: None }, row),
-                false => Ok(()),
-            })?;
-        }
+        let mut engines = Vec::new();
         for id in &host.engines {
             let engine = read_engine(reader, context, id)?;
-            if !selection.takes_space(Some(&engine)) {
-                continue;
+            if selection.takes_space(Some(&engine)) {
+                engines.push(engine);
             }
+        }
+        // The Raft logs beside an engine's folder belong to its space, as its own files do.
+        let logs: Vec<Vec<u8>> = engines.iter().map(|engine| raft_wal_folder(&engine.folder)).collect();
+        let of_space = |path: &[u8]| selection.takes_space(None) || logs.iter().any(|folder| is_below(path, folder));
+        read_table::<FileRow, OpsError>(reader, context, &host.tree, |row| match of_space(&row.path) && selection.takes_path(&row.path) {
+            true => visit(Place { host, engine: None }, row),
+            false => Ok(()),
+        })?;
+        for engine in &engines {
             read_table::<FileRow, OpsError>(reader, context, &engine.files, |mut row| {
                 row.path = join(&engine.folder, &row.path);
                 match selection.takes_path(&row.path) {
-                    true => visit(Place { host, engine: Some(&engine) }, row),
+                    true => visit(Place { host, engine: Some(engine) }, row),
                     false => Ok(()),
                 }
             })?;
         }
     }
     Ok(())
+}
+
+/// Whether a path is a folder or stands in it.
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The replicas recorded for an engine.

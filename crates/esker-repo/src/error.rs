@@ -122,13 +122,15 @@ impl RepoError {
         move |source| Self::Object { path, source }
     }
 
-    /// Whether stored bytes are lost or wrong, as opposed to out of reach for now.
+    /// Whether a newer Esker wrote the object, which no repair can mend.
+    pub fn is_too_new(&self) -> bool {
+        matches!(self, Self::Object { source, .. } if source.is_too_new())
+    }
+
+    /// Whether stored bytes are lost, wrong or in a format that this version does not know, as opposed to out of reach for
+    /// now. What else can be read is read all the same.
     pub fn is_damage(&self) -> bool {
-        match self {
-            Self::Missing { .. } | Self::WrongName { .. } | Self::ChunkLost { .. } => true,
-            Self::Object { source, .. } => !source.is_too_new(),
-            _ => false,
-        }
+        matches!(self, Self::Missing { .. } | Self::WrongName { .. } | Self::ChunkLost { .. } | Self::Object { .. })
     }
 
     /// Shorthand for a sealed object that could not be opened.

@@ -37,9 +37,10 @@ impl Known {
         write_whole(&self.location_file(location), format!("{repository} {mode}\n").as_bytes())
     }
 
-    /// Manifests that this client saw when it last used the repository.
-    pub fn manifests(&self, repository: RepositoryId) -> BTreeSet<ObjectId> {
-        let text = std::fs::read_to_string(self.manifests_file(repository)).unwrap_or_default();
+    /// Manifests that this client saw when it last used the repository at this location: a copy elsewhere has a history of
+    /// its own.
+    pub fn manifests(&self, location: &str, repository: RepositoryId) -> BTreeSet<ObjectId> {
+        let text = std::fs::read_to_string(self.manifests_file(location, repository)).unwrap_or_default();
         text.lines().filter_map(|line| ObjectId::from_hex(line).ok()).collect()
     }
 
@@ -47,19 +48,24 @@ impl Known {
     ///
     /// # Errors
     /// `Cache`.
-    pub fn remember_manifests(&self, repository: RepositoryId, manifests: &BTreeSet<ObjectId>) -> Result<()> {
+    pub fn remember_manifests(&self, location: &str, repository: RepositoryId, manifests: &BTreeSet<ObjectId>) -> Result<()> {
         let text: String = manifests.iter().map(|id| format!("{id}\n")).collect();
-        write_whole(&self.manifests_file(repository), text.as_bytes())
+        write_whole(&self.manifests_file(location, repository), text.as_bytes())
     }
 
     fn location_file(&self, location: &str) -> PathBuf {
-        let place = std::fs::canonicalize(location).map_or_else(|_| location.to_owned(), |path| path.to_string_lossy().into_owned());
-        self.folder.join(format!("at-{}", ObjectId::of(place.as_bytes())))
+        self.folder.join(format!("at-{}", place(location)))
     }
 
-    fn manifests_file(&self, repository: RepositoryId) -> PathBuf {
-        self.folder.join(format!("manifests-{repository}"))
+    fn manifests_file(&self, location: &str, repository: RepositoryId) -> PathBuf {
+        self.folder.join(format!("manifests-{repository}-{}", place(location)))
     }
+}
+
+/// The same for the same place, however it is written.
+fn place(location: &str) -> String {
+    let path = std::fs::canonicalize(location).map_or_else(|_| location.to_owned(), |path| path.to_string_lossy().into_owned());
+    ObjectId::of(path.as_bytes()).short()
 }
 
 /// Replaces a small file in one step, so that another process reads the old or the new.

@@ -141,7 +141,8 @@ impl Repository {
     /// `Store`, `Cache`.
     pub fn rolled_back(&self, now: &BTreeSet<ObjectId>) -> Result<Vec<ObjectId>> {
         let known = self.known();
-        let remembered = known.manifests(self.config.repository);
+        let (location, repository) = (self.store.location(), self.config.repository);
+        let remembered = known.manifests(location, repository);
         let gone: Vec<ObjectId> = remembered.difference(now).copied().collect();
         let lost = if gone.is_empty() {
             Vec::new()
@@ -152,9 +153,20 @@ impl Repository {
         // What was lost stays remembered, so that it is reported until somebody forgets it by name.
         let keep = now.iter().chain(&lost).copied().collect();
         if remembered != keep {
-            known.remember_manifests(self.config.repository, &keep)?;
+            known.remember_manifests(location, repository, &keep)?;
         }
         Ok(lost)
+    }
+
+    /// Remembers a backup that this client made.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn remember_backup(&self, id: ObjectId) -> Result<()> {
+        let (known, location, repository) = (self.known(), self.store.location(), self.config.repository);
+        let mut manifests = known.manifests(location, repository);
+        manifests.insert(id);
+        known.remember_manifests(location, repository, &manifests)
     }
 
     /// The manifests that a backup's writer saw.

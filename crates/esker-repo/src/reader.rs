@@ -105,12 +105,12 @@ impl ChunkReader {
                 let place = places.get(position + offset).and_then(Option::as_ref);
                 let first_try = match (&mut fetched, place) {
                     (Ok((start, bytes)), Some(place)) => self.open_in(&index, place, *start, bytes, context),
-                    (Err(error), _) => Err(RepoError::Internal(error.to_string())),
-                    (_, None) => Err(RepoError::Internal("no segment names it".into())),
+                    (_, None) => Err(not_indexed(chunk)),
+                    (Err(error), _) => Err(RepoError::ChunkLost { chunk: *chunk, why: error.to_string() }),
                 };
                 match first_try {
                     Ok(plain) => take(position + offset, place, plain)?,
-                    Err(first) => take(position + offset, None, &self.read_anywhere(context, chunk, &first)?)?,
+                    Err(first) => take(position + offset, None, &self.read_anywhere(context, chunk, first)?)?,
                 }
             }
             position += run;
@@ -121,7 +121,7 @@ impl ChunkReader {
     /// Fetches the bytes that these places span; all are of one pack. With where they start.
     fn fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<(u64, BytesMut)> {
         let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
-            return Err(RepoError::Internal("no segment names it".into()));
+            return Err(RepoError::Internal("nothing to fetch".into()));
         };
         let (start, end) = (u64::from(first.frame.offset), end_of(&last));
         let pack = index.pack(first.pack)?;
@@ -155,7 +155,7 @@ impl ChunkReader {
     }
 
     /// Tries every place of a chunk, then looks at the store afresh and tries again.
-    fn read_anywhere(&self, context: &mut ReadContext, chunk: &ChunkId, first: &RepoError) -> Result<Vec<u8>> {
+    fn read_anywhere(&self, context: &mut ReadContext, chunk: &ChunkId, first: RepoError) -> Result<Vec<u8>> {
         let mut faults = Vec::new();
         for fresh in [false, true] {
             if fresh {
@@ -174,8 +174,10 @@ impl ChunkReader {
             }
         }
         faults.dedup();
-        let why = if faults.is_empty() { first.to_string() } else { faults.join("; ") };
-        Err(RepoError::ChunkLost { chunk: *chunk, why })
+        if faults.is_empty() {
+            return Err(first);
+        }
+        Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") })
     }
 
     fn refresh(&self) -> Result<()> {
@@ -223,6 +225,10 @@ impl Repository {
         let to = end.len().saturating_sub(usize::try_from(size - stop).unwrap_or(usize::MAX));
         FrameTable::open(&self.sealing, name.kind, &head, end.get(from..to).unwrap_or_default(), &tail, size).map_err(damaged)
     }
+}
+
+fn not_indexed(chunk: &ChunkId) -> RepoError {
+    RepoError::ChunkLost { chunk: *chunk, why: "no pack in the store holds it".into() }
 }
 
 /// How many of the first places can be fetched in one request: at least one.

@@ -10,7 +10,7 @@ use esker_format::limits::{CONTROL_PLAIN_MAX, SMALL_OBJECT_MAX};
 use esker_format::seal::{MasterKey, Sealing};
 use esker_format::sealed_object::{OVERHEAD, open_object, seal_object};
 use esker_format::wire::Record;
-use esker_format::{FormatError, ObjectId, RepositoryId};
+use esker_format::{ObjectId, RepositoryId};
 use zeroize::Zeroizing;
 
 use crate::environment::{Environment, random};
@@ -171,11 +171,7 @@ impl Repository {
         let path = object_path(kind, id);
         let bytes = self.store.get(&path, (CONTROL_PLAIN_MAX + OVERHEAD) as u64)?;
         if ObjectId::of(&bytes) != *id {
-            // A newer format is said as such even if this version cannot tell whether the object is whole.
-            return Err(match open_object::<R>(&self.sealing, kind, "", &bytes) {
-                Err(source) if source.is_too_new() => RepoError::Object { path, source },
-                _ => RepoError::WrongName { path },
-            });
+            return Err(RepoError::WrongName { path });
         }
         open_object(&self.sealing, kind, "", &bytes).map_err(RepoError::object(path))
     }
@@ -223,7 +219,6 @@ pub fn read_config(store: &Store) -> Result<(Config, Vec<u8>, Vec<String>)> {
     };
     let first = match read(CONFIG) {
         Ok((config, bytes)) => return Ok((config, bytes, Vec::new())),
-        Err(RepoError::Object { path, source: source @ FormatError::TooNew { .. } }) => return Err(RepoError::Object { path, source }),
         Err(error) => error,
     };
     match (read(CONFIG_COPY), &first) {

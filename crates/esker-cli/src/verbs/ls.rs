@@ -21,7 +21,12 @@ pub fn list(global: &Global, args: &Ls, output: &Output) -> Outcome {
         } else {
             let mtime = u64::try_from(line.mtime_ms).map_or_else(|_| "before 1970".to_owned(), iso);
             let target = line.target.as_ref().map_or_else(String::new, |target| format!(" -> {target}"));
-            let (kind, path) = (line.kind.chars().next().unwrap_or('?'), &line.path);
+            let kind = match line.kind {
+                "folder" => 'd',
+                "link" => 'l',
+                _ => '-',
+            };
+            let path = &line.path;
             let size = human::bytes(line.bytes);
             output.print(&format!(
                 "{kind} {:04o} {:>5} {:>5} {size:>9} {mtime:>20} {}/{path}{target}",

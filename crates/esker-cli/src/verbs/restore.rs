@@ -31,7 +31,7 @@ fn text(report: &RestoreReport, args: &Restore) -> String {
     let mut rows = vec![
         ("hosts", report.hosts.to_string()),
         ("files", format!("{}, {}", report.files, human::bytes(report.bytes))),
-        ("others", human::count(report.others, "folder or link")),
+        ("others", format!("{} folders and links", report.others)),
     ];
     if report.kept_bytes > 0 {
         rows.push(("kept", format!("{} were there and right", human::bytes(report.kept_bytes))));

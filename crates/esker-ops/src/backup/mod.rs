@@ -79,8 +79,12 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
     let label = choose_label(request, &backups, started_ms)?;
     let mut run = Run::new(repository, request, job, label, started_ms);
     run.warn_of_surveys(&hosts);
+    for (_, error) in &backups.damaged {
+        run.report.warn(format!("{error}; nothing is built upon that backup"));
+    }
     if request.dry_run {
         run.dry_run(&hosts, &backups)?;
+        run.report.end_dry_run(repository.environment().now_ms());
         return Ok(run.report);
     }
     let options = WriterOptions { workers: job.threads, level: request.level };
@@ -95,6 +99,9 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
                 RepoError::Fenced(_) => OpsError::from(error),
                 error => OpsError::Uncertain { session, error: Box::new(error) },
             })?;
+            if let Err(error) = repository.remember_backup(id) {
+                run.report.warn(format!("{error}; a later rollback of the store would not be noticed here"));
+            }
             run.report.finish(id, stored.data + stored.meta, repository.environment().now_ms());
             Ok(run.report)
         }

@@ -136,6 +136,14 @@ impl BackupReport {
         self.spread.sort_by_key(|line| std::cmp::Reverse(line.commit_max - line.commit_min));
     }
 
+    /// What was not read would not be stored: the ratio is the least that a run would reach.
+    pub(super) fn end_dry_run(&mut self, now_ms: u64) {
+        #[allow(clippy::cast_precision_loss, reason = "a ratio for people")]
+        let ratio = if self.bytes == 0 { 1.0 } else { self.reused_bytes as f64 / self.bytes as f64 };
+        self.reuse_ratio = ratio;
+        self.finished_ms = now_ms;
+    }
+
     pub(super) fn finish(&mut self, id: ObjectId, stored_bytes: u64, now_ms: u64) {
         self.id = Some(id.to_string());
         self.stored_bytes = stored_bytes;

@@ -148,7 +148,7 @@ impl Check<'_> {
         if let Some(pack) = lost.get(chunk).filter(|what| what.starts_with("packs/")) {
             return pack.clone();
         }
-        let place = self.index.locate(chunk).ok().and_then(|places| places.first().copied());
+        let place = self.index.locate_anywhere(chunk).ok().and_then(|places| places.first().copied());
         let pack = place.and_then(|place| self.index.pack(place.pack).ok());
         pack.map_or_else(|| format!("chunk {chunk}"), |pack| pack.name.path())
     }

@@ -144,13 +144,19 @@ impl Check<'_> {
             .flat_map(|backup| backup.manifest.segments.iter().map(|id| (*id, backup.manifest.label.clone())))
             .filter(|(id, _)| missing(self, id))
             .collect();
+        let all_indexed = !self.index.packs()?.iter().any(|pack| self.index.is_orphan(pack.number));
         for (id, label) in lost {
             let path = object_path(ObjectKind::IndexSegment, &id);
-            self.damage(path.clone(), format!("is missing; backup {label} wrote it"), super::finding::help_for(&path));
+            let what = format!("is missing; backup {label} wrote it");
+            if all_indexed {
+                self.notice(path, format!("{what}, but other segments name every pack"), "");
+            } else {
+                self.damage(path.clone(), what, super::finding::help_for(&path));
+            }
         }
         for name in named {
             if !self.listing.packs.contains_key(&name) && !self.forgotten.contains_key(&name.id) {
-                self.damage(name.path(), "is missing; an index segment names it", super::finding::help_for("packs"));
+                self.missing_packs.push((name.path(), "is missing; an index segment names it".into(), None));
             }
         }
         Ok(())
@@ -184,7 +190,7 @@ impl Check<'_> {
                 }
             }
         }
-        for id in self.repository.known().manifests(self.repository.config().repository) {
+        for id in self.repository.known().manifests(self.repository.store().location(), self.repository.config().repository) {
             known.entry(id).or_insert_with(|| "this client saw it".to_owned());
         }
         for (id, who) in known {

@@ -117,6 +117,7 @@ pub fn fsck(repository: &Arc<Repository>, request: &FsckRequest, job: &Job) -> R
     if request.level >= Level::Engine {
         check.engines()?;
     }
+    check.settle_missing_packs();
     check.trace_damage()?;
     check.finish(started)
 }
@@ -142,6 +143,9 @@ struct Check<'a> {
     read: Mutex<BTreeMap<PackName, Vec<u64>>>,
     packs_whole: Vec<ObjectId>,
     touched: BTreeMap<ObjectId, u64>,
+    /// Packs that are named but not there: path (empty if it is named elsewhere), what, and the backup that wrote it.
+    missing_packs: Vec<(String, String, Option<ObjectId>)>,
+    tables_damaged: bool,
     complete: bool,
     files: u64,
     bytes: u64,
@@ -174,6 +178,8 @@ impl<'a> Check<'a> {
             read: Mutex::default(),
             packs_whole: Vec::new(),
             touched: BTreeMap::new(),
+            missing_packs: Vec::new(),
+            tables_damaged: false,
             complete: true,
             files: 0,
             bytes: 0,
@@ -208,7 +214,9 @@ impl<'a> Check<'a> {
             _ => self.repository.store().location().to_owned(),
         };
         let help = finding::help_for(&object);
-        self.damage(object, error.to_string(), help);
+        let text = error.to_string();
+        let what = text.strip_prefix(&object).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
+        self.damage(object, what, help);
     }
 
     /// Takes a damage as a finding; what is no damage ends the check, for it would say nothing about what is stored.

@@ -6,8 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use esker_format::layout::PackName;
+use esker_format::limits::PACK_MAX;
 use esker_format::pack::{Frame, FrameDecoder, FrameOpener, FrameTable};
 use esker_format::seal::SALT_LEN;
+use esker_format::verification::Level;
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
 use esker_repo::index::PackEntry;
@@ -33,10 +35,8 @@ impl Check<'_> {
         // A pack that a segment names is a finding already, with its whole path.
         let indexed: BTreeSet<ObjectId> = self.index.packs()?.into_iter().map(|pack| pack.name.id).collect();
         for (id, backup, label) in lost {
-            *self.touched.entry(backup).or_default() += 1;
-            if !indexed.contains(&id) {
-                self.damage(format!("packs/.../{id}"), format!("is missing; backup {label} wrote it"), help_for("packs"));
-            }
+            let path = if indexed.contains(&id) { None } else { Some(format!("packs/.../{id}")) };
+            self.missing_packs.push((path.unwrap_or_default(), format!("is missing; backup {label} wrote it"), Some(backup)));
         }
         let written: BTreeSet<ObjectId> = self.backups.found.iter().flat_map(|backup| backup.manifest.packs.iter().copied()).collect();
         let orphans: Vec<PackName> = {
@@ -51,6 +51,22 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Decides what missing packs mean: if every chunk that any backup needs stands elsewhere, nothing was lost with them.
+    pub(super) fn settle_missing_packs(&mut self) {
+        let walked = self.request.level >= Level::Structure && self.request.backup.is_none();
+        let nothing_lost = walked && self.bad_chunks.is_empty() && !self.tables_damaged;
+        for (path, what, backup) in std::mem::take(&mut self.missing_packs) {
+            if let Some(backup) = backup.filter(|_| !nothing_lost) {
+                *self.touched.entry(backup).or_default() += 1;
+            }
+            match (path.is_empty(), nothing_lost) {
+                (true, _) => {}
+                (false, true) => self.notice(path, format!("{what}; all that backups need of it stands in other packs"), ""),
+                (false, false) => self.damage(path, what, help_for("packs")),
+            }
+        }
     }
 
     /// Every pack's own table decodes, fills the pack, and says what the index says.
@@ -74,16 +90,18 @@ impl Check<'_> {
                     }
                     self.compare_with_index(&table, indexed.get(&name))?;
                 }
-                Err(error) => {
-                    let (path, text) = (name.path(), error.to_string());
-                    if !error.is_damage() {
-                        return Err(error.into());
-                    }
-                    self.damage(path, text, help_for("packs"));
+                // A flipped bit in the head makes a pack look newer than it is; its name tells.
+                Err(error) if error.is_too_new() && !self.is_named_by_hash(&name)? => {
+                    self.damage_of(&RepoError::WrongName { path: name.path() });
                 }
+                Err(error) => self.tolerate(error)?,
             }
         }
         Ok(())
+    }
+
+    fn is_named_by_hash(&self, name: &PackName) -> Result<bool> {
+        Ok(ObjectId::of(&self.repository.store().get(&name.path(), PACK_MAX)?) == name.id)
     }
 
     fn compare_with_index(&mut self, table: &FrameTable, indexed: Option<&PackEntry>) -> Result<()> {

@@ -46,6 +46,7 @@ impl Check<'_> {
             self.job.cancel.check()?;
             if let Err(error) = self.backup_tables(context, &backup, &mut seen) {
                 let error = split_damage(error)?;
+                self.tables_damaged = true;
                 *self.touched.entry(backup.id).or_default() += 1;
                 self.damage(format!("backup {}", backup.manifest.label), error.to_string(), help_for("table"));
             }
@@ -229,7 +230,10 @@ impl Check<'_> {
         let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.complete &= self.files + bad.len() as u64 == all;
         for (name, chunks, text) in bad {
-            self.damage(format!("file {name}"), text.clone(), help_for("file"));
+            // A damage with a chunk to blame is reported under the pack that holds it, with every file that it touches.
+            if chunks.is_empty() {
+                self.damage(format!("file {name}"), text.clone(), help_for("file"));
+            }
             for chunk in chunks {
                 self.bad_chunks.entry(chunk).or_insert_with(|| text.clone());
             }

@@ -121,15 +121,23 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn locate(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
+        let mut places = self.locate_anywhere(chunk)?;
+        places.retain(|place| !self.absent.contains(&place.pack));
+        Ok(places)
+    }
+
+    /// As `locate`, with the places in packs that are not in the store.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn locate_anywhere(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
         let start = [&[CHUNK][..], &chunk.0].concat();
         let mut places = Vec::new();
         let mut rows = self.db.raw_iterator();
         rows.seek(&start);
         while let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&start)) {
             let pack = pack_number(key).ok_or_else(|| self.damaged())?;
-            if !self.absent.contains(&pack) {
-                places.push(Location { pack, frame: decode_frame(*chunk, value).map_err(|_| self.damaged())? });
-            }
+            places.push(Location { pack, frame: decode_frame(*chunk, value).map_err(|_| self.damaged())? });
             rows.next();
         }
         rows.status().map_err(|error| cache_error(self.db.path(), &error))?;

@@ -95,6 +95,7 @@ fn main() {
     match Arguments::parse().what {
         What::Engine { workload, replica } => write_engine(&workload, replica),
         What::Cluster { workload, hosts, spaces, replication } => {
+            let replication = replication.min(hosts);
             let spec = ClusterSpec { hosts, spaces, replication, workload: workload.workload() };
             write_cluster(&workload, &spec);
         }
