@@ -155,7 +155,7 @@ fn ls_shows_what_restore_would_write() {
     let old = esker.run(&["ls", "b", "--path", "logs/**", "--host", "beta", "--json"]).exits(0).json_lines();
     assert_eq!(names(&Value::Array(old), "path"), ["logs/new.txt", "logs/old", "logs/old/old.txt"]);
     let text = esker.run(&["ls", "b", "--path", "only here"]).exits(0).text();
-    assert!(text.starts_with("f 0") && text.contains("4.9 KiB") && text.trim_end().ends_with("alpha/only here"), "{text}");
+    assert!(text.starts_with("- 0") && text.contains("4.9 KiB") && text.trim_end().ends_with("alpha/only here"), "{text}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub fn bytes(bytes: u64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "three digits for people")]
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
+    while value >= 1023.5 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
     }

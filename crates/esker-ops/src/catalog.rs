@@ -191,8 +191,7 @@ pub fn list(repository: &Arc<Repository>) -> Result<BackupList> {
     let (notes, verifications) = (repository.notes()?, repository.verifications()?);
     let mut findings: Vec<String> = backups.damaged.iter().map(|(_, error)| error.to_string()).collect();
     findings.extend(notes.damaged.iter().chain(&verifications.damaged).map(ToString::to_string));
-    let standing = backups.found.iter().map(|backup| backup.id).chain(backups.damaged.iter().map(|(id, _)| *id)).collect();
-    for id in repository.rolled_back(&standing)? {
+    for id in repository.rolled_back(&backups)? {
         findings.push(format!(
             "backup {} was here when this client last looked, is gone, and nobody forgot it: the store lost it or was rolled back",
             id.short()

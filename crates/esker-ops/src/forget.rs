@@ -127,9 +127,8 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
             }
         }
     } else {
-        let standing = backups.found.iter().map(|backup| backup.id).chain(backups.damaged.iter().map(|(id, _)| *id)).collect();
         let mut unreadable: Vec<ObjectId> = backups.damaged.iter().map(|(id, _)| *id).collect();
-        unreadable.extend(repository.rolled_back(&standing)?);
+        unreadable.extend(repository.rolled_back(&backups)?);
         for name in &request.names {
             let (id, label) = match find_among(&backups, name) {
                 Ok(backup) => {

@@ -139,19 +139,22 @@ impl Repository {
     ///
     /// # Errors
     /// `Store`, `Cache`.
-    pub fn rolled_back(&self, now: &BTreeSet<ObjectId>) -> Result<Vec<ObjectId>> {
+    pub fn rolled_back(&self, now: &Backups) -> Result<Vec<ObjectId>> {
+        let readable: BTreeSet<ObjectId> = now.found.iter().map(|backup| backup.id).collect();
+        let unreadable: BTreeSet<ObjectId> = now.damaged.iter().map(|(id, _)| *id).collect();
         let known = self.known();
         let (location, repository) = (self.store.location(), self.config.repository);
         let remembered = known.manifests(location, repository);
-        let gone: Vec<ObjectId> = remembered.difference(now).copied().collect();
+        let gone: Vec<ObjectId> = remembered.iter().filter(|id| !readable.contains(id) && !unreadable.contains(id)).copied().collect();
         let lost = if gone.is_empty() {
             Vec::new()
         } else {
             let forgotten = self.forgotten()?;
             gone.into_iter().filter(|id| !forgotten.contains_key(id)).collect::<Vec<_>>()
         };
-        // What was lost stays remembered, so that it is reported until somebody forgets it by name.
-        let keep = now.iter().chain(&lost).copied().collect();
+        // What was lost stays remembered, so that it is reported until somebody forgets it by name; what was never readable
+        // here is not remembered at all.
+        let keep = readable.iter().chain(&lost).chain(remembered.intersection(&unreadable)).copied().collect();
         if remembered != keep {
             known.remember_manifests(location, repository, &keep)?;
         }
