@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use esker_testkit::tree::{TreeNode, inventory};
 use serde_json::Value;
