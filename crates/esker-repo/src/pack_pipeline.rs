@@ -181,7 +181,8 @@ impl Shared {
                 Some(pack) => pack,
                 None => {
                     let salt = random(self.repository.environment())?;
-                    PackBuilder::new(&self.repository.sealing, pack_kind, salt).map_err(damaged)?
+                    let room = self.repository.config.pack_target as usize + self.repository.config.chunker.max as usize;
+                    PackBuilder::new(&self.repository.sealing, pack_kind, salt).map_err(damaged)?.with_room(room)
                 }
             };
             pack.add(job.id, job.kind, codec, plain_len, body).map_err(damaged)?;

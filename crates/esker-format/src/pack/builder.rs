@@ -45,6 +45,13 @@ impl PackBuilder {
         Ok(Self { kind, opener, bytes: head.into_bytes(), table, waiting: None })
     }
 
+    /// Makes room for a pack of this many bytes at once: a buffer that grows step by step leaves holes in the heap.
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize) -> Self {
+        self.bytes.reserve_exact(bytes);
+        self
+    }
+
     /// Appends a chunk that `FrameEncoder` compressed to `body`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Building a generation: from the nearest older one, plus what is new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use esker_format::ObjectId;
@@ -12,7 +12,7 @@ use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
 use super::Index;
 use super::database::{open_private, open_read_only, sources_of};
 use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, remove_folder, share};
-use super::rows::{CHUNK, PACK, PACK_NUMBER, SOURCE, encode_frame, encode_pack, pack_number};
+use super::rows::{PACK, PACK_NUMBER, SOURCE, add_place, chunk_key, encode_pack, pack_number};
 use crate::error::{RepoError, Result};
 use crate::listing::Listing;
 use crate::repository::Repository;
@@ -150,6 +150,8 @@ fn open(folder: &Path) -> Result<Index> {
 struct Filler<'a> {
     db: &'a DB,
     batch: WriteBatch,
+    /// Rows of chunks that are not written yet.
+    chunks: HashMap<Vec<u8>, Vec<u8>>,
     next: u32,
 }
 
@@ -160,7 +162,7 @@ impl<'a> Filler<'a> {
             Some((key, _)) if key.first() == Some(&PACK) => pack_number(&key).map_or(0, |number| number + 1),
             _ => 0,
         };
-        Ok(Self { db, batch: WriteBatch::default(), next })
+        Ok(Self { db, batch: WriteBatch::default(), chunks: HashMap::new(), next })
     }
 
     fn add(&mut self, pack: &IndexedPack) -> Result<()> {
@@ -173,8 +175,15 @@ impl<'a> Filler<'a> {
         self.batch.put(key, number.to_be_bytes());
         self.batch.put([&[PACK][..], &number.to_be_bytes()].concat(), encode_pack(pack));
         for frame in pack.table.frames() {
-            self.batch.put([&[CHUNK][..], &frame.entry.chunk.0, &number.to_be_bytes()].concat(), encode_frame(&frame));
-            if self.batch.len() >= BATCH_ENTRIES {
+            let key = chunk_key(&frame.entry.chunk);
+            if !self.chunks.contains_key(&key) {
+                let row = self.db.get(&key).map_err(|error| cache_error(self.db.path(), &error))?;
+                self.chunks.insert(key.clone(), row.unwrap_or_default());
+            }
+            if let Some(row) = self.chunks.get_mut(&key) {
+                add_place(row, number, &frame);
+            }
+            if self.chunks.len() >= BATCH_ENTRIES {
                 self.write()?;
             }
         }
@@ -190,7 +199,10 @@ impl<'a> Filler<'a> {
     fn write(&mut self) -> Result<()> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        for (key, row) in self.chunks.drain() {
+            batch.put(key, row);
+        }
         self.db.write_opt(batch, &options).map_err(|error| cache_error(self.db.path(), &error))
     }
 

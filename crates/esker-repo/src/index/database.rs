@@ -16,7 +16,9 @@ use crate::error::Result;
 /// Blocks that one open database keeps in memory, index and filter partitions included.
 const BLOCK_CACHE_BYTES: usize = 16 << 20;
 /// Bytes of one memtable; there are two at most.
-const WRITE_BUFFER_BYTES: usize = 4 << 20;
+const WRITE_BUFFER_BYTES: usize = 2 << 20;
+/// Bytes that a compaction reads of each of its files at a time.
+const COMPACTION_READ_BYTES: usize = 64 << 10;
 /// A cache shard must be far larger than any block, or it keeps none: two shards.
 const CACHE_SHARD_BITS: i32 = 1;
 
@@ -35,11 +37,11 @@ fn options() -> Options {
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_compression_type(DBCompressionType::None);
-    options.set_prefix_extractor(rocksdb::SliceTransform::create_fixed_prefix(33));
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(2);
     options.set_max_open_files(256);
     options.set_max_file_opening_threads(1);
+    options.set_compaction_readahead_size(COMPACTION_READ_BYTES);
     // RocksDB's own log would be written into folders that other processes read.
     options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Fatal, |_, _| ()));
     options

@@ -10,9 +10,9 @@ mod database;
 mod folders;
 mod rows;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::PackName;
@@ -26,7 +26,7 @@ use crate::listing::Listing;
 use crate::repository::Repository;
 
 use build::Build;
-use rows::{CHUNK, PACK, PACK_NUMBER, decode_frame, decode_pack, pack_number};
+use rows::{PACK, PACK_NUMBER, chunk_key, decode_pack, decode_places, pack_number};
 
 use database::open_read_only;
 use folders::drop_old_generations;
@@ -36,6 +36,11 @@ pub(crate) use folders::{cache_error, create_folder, share, sweep_abandoned};
 
 /// How often a generation is opened that others keep removing.
 const OPEN_TRIES: u32 = 5;
+
+/// Packs kept in memory, at most.
+const KNOWN_PACKS_MAX: usize = 4096;
+/// The layout of the rows; a cache of another layout stands in another folder.
+const LAYOUT: u32 = 1;
 
 /// A pack as the index knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +72,8 @@ pub struct Index {
     /// Packs that are named but not listed, or that stand in a doomed list: what they hold does not exist for a writer.
     absent: BTreeSet<u32>,
     orphans: BTreeSet<u32>,
+    /// Packs looked up lately: a reader asks for the same few again and again.
+    known_packs: RwLock<HashMap<u32, PackEntry>>,
     _in_use: std::fs::File,
 }
 
@@ -89,7 +96,7 @@ impl Repository {
     /// # Errors
     /// `Cache`, `Store`. Segments and packs that are damaged are reported in the result: their chunks do not exist.
     pub fn sync_index(&self, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Synced> {
-        let root = self.cache.join(format!("index-{}", self.config.repository));
+        let root = self.cache.join(format!("index-{LAYOUT}-{}", self.config.repository));
         create_folder(&root)?;
         sweep_abandoned(&root, "build-");
         let mut tries = 1;
@@ -113,7 +120,8 @@ impl Repository {
 impl Index {
     fn open(folder: &Path) -> Result<Self> {
         let in_use = share(folder)?;
-        Ok(Self { db: open_read_only(folder)?, absent: BTreeSet::new(), orphans: BTreeSet::new(), _in_use: in_use })
+        let (absent, orphans, known_packs) = Default::default();
+        Ok(Self { db: open_read_only(folder)?, absent, orphans, known_packs, _in_use: in_use })
     }
 
     /// Every place where a chunk stands that counts, oldest pack first.
@@ -131,17 +139,8 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn locate_anywhere(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
-        let start = [&[CHUNK][..], &chunk.0].concat();
-        let mut places = Vec::new();
-        let mut rows = self.db.raw_iterator();
-        rows.seek(&start);
-        while let Some((key, value)) = rows.item().filter(|(key, _)| key.starts_with(&start)) {
-            let pack = pack_number(key).ok_or_else(|| self.damaged())?;
-            places.push(Location { pack, frame: decode_frame(*chunk, value).map_err(|_| self.damaged())? });
-            rows.next();
-        }
-        rows.status().map_err(|error| cache_error(self.db.path(), &error))?;
-        Ok(places)
+        let row = self.db.get_pinned(chunk_key(chunk)).map_err(|error| cache_error(self.db.path(), &error))?;
+        row.map_or_else(|| Ok(Vec::new()), |row| decode_places(chunk, &row).map_err(|_| self.damaged()))
     }
 
     /// The pack with this number.
@@ -149,9 +148,18 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn pack(&self, number: u32) -> Result<PackEntry> {
+        if let Some(known) = self.known_packs.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
+            return Ok(*known);
+        }
         let key = [&[PACK][..], &number.to_be_bytes()].concat();
         let row = self.db.get_pinned(key).map_err(|error| cache_error(self.db.path(), &error))?;
-        row.and_then(|row| decode_pack(number, &row).ok()).ok_or_else(|| self.damaged())
+        let pack = row.and_then(|row| decode_pack(number, &row).ok()).ok_or_else(|| self.damaged())?;
+        let mut known = self.known_packs.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_PACKS_MAX {
+            known.clear();
+        }
+        known.insert(number, pack);
+        Ok(pack)
     }
 
     /// All packs that the index names, those that are absent included.

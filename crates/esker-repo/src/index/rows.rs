@@ -7,9 +7,9 @@ use esker_format::seal::ChunkKind;
 use esker_format::wire::{Reader, Writer};
 use esker_format::{ChunkId, FormatError, ObjectId, SessionId};
 
-use super::PackEntry;
+use super::{Location, PackEntry};
 
-/// Chunk id, pack number: where the frame stands.
+/// Chunk id: every place where it stands, oldest pack first.
 pub(super) const CHUNK: u8 = 1;
 /// Pack number: the pack.
 pub(super) const PACK: u8 = 2;
@@ -43,8 +43,15 @@ pub(super) fn decode_pack(number: u32, row: &[u8]) -> std::result::Result<PackEn
     Ok(PackEntry { name: PackName { kind, session, id }, format, salt, number, frames: input.u32("frames")? })
 }
 
-pub(super) fn encode_frame(frame: &Frame) -> Vec<u8> {
+/// The key of a chunk's row.
+pub(super) fn chunk_key(chunk: &ChunkId) -> Vec<u8> {
+    [&[CHUNK][..], &chunk.0].concat()
+}
+
+/// Adds a place to a chunk's row.
+pub(super) fn add_place(row: &mut Vec<u8>, pack: u32, frame: &Frame) {
     let mut out = Writer::default();
+    out.u32(pack);
     out.u8(frame.entry.kind as u8);
     out.u8(frame.entry.codec as u8);
     out.u8(u8::from(frame.last));
@@ -52,11 +59,20 @@ pub(super) fn encode_frame(frame: &Frame) -> Vec<u8> {
     out.u32(frame.entry.plain_len);
     out.u32(frame.number);
     out.u32(frame.offset);
-    out.into_bytes()
+    row.extend_from_slice(&out.into_bytes());
 }
 
-pub(super) fn decode_frame(chunk: ChunkId, row: &[u8]) -> std::result::Result<Frame, FormatError> {
+/// Every place in a chunk's row.
+pub(super) fn decode_places(chunk: &ChunkId, row: &[u8]) -> std::result::Result<Vec<Location>, FormatError> {
     let mut input = Reader::new(row);
+    let mut places = Vec::new();
+    while input.left() > 0 {
+        places.push(Location { pack: input.u32("pack")?, frame: decode_frame(*chunk, &mut input)? });
+    }
+    Ok(places)
+}
+
+fn decode_frame(chunk: ChunkId, input: &mut Reader<'_>) -> std::result::Result<Frame, FormatError> {
     let kind = ChunkKind::from_u8(input.u8("kind")?)?;
     let codec = Codec::from_u8(input.u8("codec")?)?;
     let last = input.u8("last")? == 1;
