@@ -211,7 +211,8 @@ fn decision(backup: &Backup, reasons: Vec<String>) -> Decision {
 /// Why each of one cluster's backups stays; `backups` are newest first.
 fn keep<'a>(policy: &Policy, backups: &[&'a Backup], tags: impl Fn(&Backup) -> Vec<String>) -> Vec<(&'a Backup, Vec<String>)> {
     let mut decided: Vec<(&Backup, Vec<String>)> = backups.iter().map(|backup| (*backup, Vec::new())).collect();
-    let newest_ms = backups.first().map_or(0, |backup| backup.manifest.started_ms);
+    let valid = backups.iter().find(|backup| backup.standing == Standing::Valid);
+    let newest_ms = valid.map_or(0, |backup| backup.manifest.started_ms);
     let mut last = policy.last;
     for (backup, reasons) in &mut decided {
         // An undecided backup must not use up a place that a valid one needs.

@@ -106,7 +106,7 @@ pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job
             match node.kind {
                 Kind::File => {
                     report.files += 1;
-                    report.bytes += node.size;
+                    report.bytes = report.bytes.saturating_add(node.size);
                 }
                 _ => report.others += 1,
             }
@@ -280,7 +280,7 @@ impl HandOut<'_> {
                 let operations = read_recipe_piece(reader, context, piece).map_err(|error| of_file(&name, error.into()))?.operations;
                 for operations in operations.chunks(WINDOW_CHUNKS) {
                     let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
-                    offset += operations.iter().map(Operation::len).sum::<u64>();
+                    offset = operations.iter().map(Operation::len).fold(offset, u64::saturating_add);
                     if offset > content.size {
                         break;
                     }
@@ -325,7 +325,7 @@ fn of_file(name: &str, error: OpsError) -> OpsError {
 
 fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stretch, kept: &AtomicU64, job: &Job) -> Result<()> {
     let file = stretch.file.file()?;
-    let mut wanted: Vec<(ChunkId, u64)> = Vec::new();
+    let mut wanted: Vec<(ChunkId, u64, u32)> = Vec::new();
     let mut offset = stretch.offset;
     for operation in &stretch.operations {
         match operation {
@@ -334,7 +334,7 @@ fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stre
                     kept.fetch_add(u64::from(*len), Ordering::Relaxed);
                     job.progress.advance(u64::from(*len));
                 } else {
-                    wanted.push((*id, offset));
+                    wanted.push((*id, offset, *len));
                 }
             }
             Operation::Hole { len } => {
@@ -348,9 +348,12 @@ fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stre
         }
         offset += operation.len();
     }
-    let ids: Vec<ChunkId> = wanted.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<ChunkId> = wanted.iter().map(|(id, ..)| *id).collect();
     reader.read_each::<OpsError, _>(context, &ids, |position, _, bytes| {
-        if let Some((_, offset)) = wanted.get(position) {
+        if let Some((id, offset, len)) = wanted.get(position) {
+            if bytes.len() != *len as usize {
+                return Err(OpsError::Damage(format!("chunk {id} has {} bytes, its recipe says {len}", bytes.len())));
+            }
             file.write_at(*offset, bytes)?;
         }
         job.progress.advance(bytes.len() as u64);

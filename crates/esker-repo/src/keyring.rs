@@ -159,6 +159,11 @@ impl Repository {
             reason: "key removed".into(),
         };
         self.write_object(ObjectKind::Forgotten, &record)?;
+        // Two who remove the last two keys at once: at least one of them sees the other's record here.
+        let going = self.forgotten()?;
+        if !self.keys()?.iter().any(|key| key.id != *id && key.kind.is_some() && !going.contains_key(&key.id)) {
+            return Err(RepoError::LastKey(path));
+        }
         self.store.delete(&path)
     }
 }

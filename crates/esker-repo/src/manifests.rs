@@ -149,8 +149,16 @@ impl Repository {
         let lost = if gone.is_empty() {
             Vec::new()
         } else {
+            // Committed or forgotten since the store was listed?
+            let mut lost = Vec::new();
+            for id in gone {
+                if self.store.size(&object_path(ObjectKind::Manifest, &id))?.is_none() {
+                    lost.push(id);
+                }
+            }
             let forgotten = self.forgotten()?;
-            gone.into_iter().filter(|id| !forgotten.contains_key(id)).collect::<Vec<_>>()
+            lost.retain(|id| !forgotten.contains_key(id));
+            lost
         };
         // What was lost stays remembered, so that it is reported until somebody forgets it by name; what was never readable
         // here is not remembered at all.

@@ -90,7 +90,11 @@ impl Pipeline {
         self.shared.check()?;
         *lock(&self.shared.pending) += 1;
         let sent = self.queue.as_ref().is_some_and(|queue| queue.send(Job { kind, id, plain }).is_ok());
-        if sent { Ok(()) } else { Err(RepoError::Internal("the packing threads are gone".into())) }
+        if sent {
+            return Ok(());
+        }
+        *lock(&self.shared.pending) -= 1;
+        Err(RepoError::Internal("the packing threads are gone".into()))
     }
 
     /// Waits until every chunk is in a pack and every pack is acknowledged.
@@ -213,8 +217,8 @@ impl Shared {
     }
 
     fn fail(&self, error: RepoError) {
-        self.faulty.fetch_add(1, Ordering::SeqCst);
         lock(&self.fault).get_or_insert(error);
+        self.faulty.fetch_add(1, Ordering::SeqCst);
     }
 
     fn check(&self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use esker_format::layout::PackName;
@@ -19,6 +20,8 @@ const FETCH_BYTES_MAX: u64 = 8 << 20;
 const GAP_BYTES_MAX: u64 = 256 << 10;
 /// Bytes of a pack's end that are fetched first when its table is wanted.
 const TAIL_GUESS: u64 = 64 << 10;
+/// Time after which the store is looked at afresh for a chunk that is not found.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 /// Packs whose keys are kept derived.
 const OPENERS_MAX: usize = 1024;
 
@@ -27,6 +30,7 @@ pub struct ChunkReader {
     repository: Arc<Repository>,
     index: Mutex<SharedIndex>,
     openers: Mutex<HashMap<PackName, Arc<FrameOpener>>>,
+    refreshed: Mutex<Option<Instant>>,
 }
 
 /// What a worker keeps between two reads.
@@ -47,7 +51,12 @@ impl ReadContext {
 impl ChunkReader {
     /// Reads through this index.
     pub fn new(repository: &Arc<Repository>, index: SharedIndex) -> Self {
-        Self { repository: Arc::clone(repository), index: Mutex::new(index), openers: Mutex::new(HashMap::new()) }
+        Self {
+            repository: Arc::clone(repository),
+            index: Mutex::new(index),
+            openers: Mutex::new(HashMap::new()),
+            refreshed: Mutex::new(None),
+        }
     }
 
     /// Reads through the index of what the store holds now.
@@ -180,7 +189,14 @@ impl ChunkReader {
         Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") })
     }
 
+    /// Looks at the store afresh, unless that was done just now: a lost pack must not cost a listing a chunk.
     fn refresh(&self) -> Result<()> {
+        let mut refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        if refreshed.is_some_and(|at| at.elapsed() < REFRESH_INTERVAL) {
+            return Ok(());
+        }
+        *refreshed = Some(Instant::now());
+
         let listing = Listing::read(&self.repository.store)?;
         let synced = self.repository.sync_index(&listing, &Default::default())?;
         *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(synced.index);

@@ -15,11 +15,13 @@ use crate::error::{RepoError, Result};
 use crate::index::{SharedIndex, Synced};
 use crate::listing::Listing;
 use crate::pack_pipeline::{Pipeline, Stored};
-use crate::reader::ChunkReader;
+use crate::reader::{ChunkReader, ReadContext};
 use crate::repository::Repository;
 use crate::scratch::ScratchMap;
 use crate::session::Session;
 
+/// How often the store is listed while prunes finish.
+const LIST_TRIES: u32 = 5;
 /// Frames after which the packs written so far are put into an index segment.
 const SEGMENT_FRAMES: usize = 65_536;
 
@@ -30,11 +32,13 @@ pub struct WriterOptions {
     pub workers: usize,
     /// zstd's level; the config's if `None`.
     pub level: Option<i32>,
+    /// Read every chunk that stands in the repository already before it is relied upon, and store it again if it is damaged.
+    pub distrust: bool,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { workers: std::thread::available_parallelism().map_or(2, usize::from), level: None }
+        Self { workers: std::thread::available_parallelism().map_or(2, usize::from), level: None, distrust: false }
     }
 }
 
@@ -65,6 +69,8 @@ pub struct Writer {
     segment_bytes: AtomicU64,
     damaged: Vec<RepoError>,
     orphans: Mutex<Vec<IndexedPack>>,
+    /// What reads known chunks, if they are not trusted.
+    distrust: Option<Mutex<ReadContext>>,
 }
 
 /// What a writer finds in steps (2) and (3).
@@ -73,19 +79,17 @@ struct View {
     synced: Synced,
     pipeline: Pipeline,
     claims: ScratchMap,
+    distrust: Option<Mutex<ReadContext>>,
 }
 
 impl View {
     fn set_up(repository: &Arc<Repository>, session: SessionId, options: &WriterOptions) -> Result<Self> {
-        let listing = Listing::read(&repository.store)?;
-        let mut doomed = BTreeSet::new();
-        for id in &listing.doomed {
-            doomed.extend(repository.read_object::<DoomedList>(ObjectKind::DoomedList, id)?.packs);
-        }
+        let (listing, doomed) = list_with_doomed(repository)?;
         let synced = repository.sync_index(&listing, &doomed)?;
         let level = options.level.unwrap_or(i32::from(repository.config.zstd_level));
         let pipeline = Pipeline::start(repository, session, level, options.workers)?;
-        Ok(Self { listing, synced, pipeline, claims: repository.scratch_map()? })
+        let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
+        Ok(Self { listing, synced, pipeline, claims: repository.scratch_map()?, distrust })
     }
 
     fn into_writer(self, repository: &Arc<Repository>, session: Session) -> Writer {
@@ -102,6 +106,22 @@ impl View {
             segment_bytes: AtomicU64::new(0),
             damaged: self.synced.damaged,
             orphans: Mutex::new(self.synced.orphans),
+            distrust: self.distrust,
+        }
+    }
+}
+
+/// Steps (2) and (3). A doomed list that goes between its listing and its reading belongs to a prune that has just finished:
+/// packs must then be listed after it went.
+fn list_with_doomed(repository: &Repository) -> Result<(Listing, BTreeSet<ObjectId>)> {
+    let mut tries = 1;
+    loop {
+        let listing = Listing::read(&repository.store)?;
+        let lists: Result<Vec<DoomedList>> = listing.doomed.iter().map(|id| repository.read_object(ObjectKind::DoomedList, id)).collect();
+        match lists {
+            Ok(lists) => return Ok((listing, lists.into_iter().flat_map(|list| list.packs).collect())),
+            Err(RepoError::Missing { .. }) if tries < LIST_TRIES => tries += 1,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -180,11 +200,23 @@ impl Writer {
     /// # Errors
     /// `Cache`.
     pub fn claim(&self, chunk: &ChunkId) -> Result<Claim> {
-        if let Some(known) = self.exists(chunk)? {
+        if let Some(known) = self.exists(chunk)?
+            && self.is_whole(chunk)?
+        {
             return Ok(known);
         }
         let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(if claims.insert(&chunk.0)? { Claim::New } else { Claim::Mine })
+    }
+
+    /// Whether a known chunk reads whole; without distrust it is taken to.
+    fn is_whole(&self, chunk: &ChunkId) -> Result<bool> {
+        let Some(context) = &self.distrust else { return Ok(true) };
+        match self.reader.read(&mut context.lock().unwrap_or_else(PoisonError::into_inner), chunk) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Hands over a claimed chunk.

@@ -5,7 +5,7 @@ use super::{Frame, FrameEntry, HEAD_LEN, PackHead, TAIL_LEN, TAIL_MAGIC};
 use crate::error::{FormatError, Result};
 use crate::layout::PackKind;
 use crate::limits::{PACK_FRAMES_MAX, PACK_MAX};
-use crate::seal::{Part, SALT_LEN, Sealing};
+use crate::seal::{Part, SALT_LEN, Sealing, TAG_LEN};
 use crate::wire::{Reader, Record, Writer};
 
 /// The frame table of one pack.
@@ -34,6 +34,11 @@ impl FrameTable {
                 last: number == last,
             }
         })
+    }
+
+    /// The length in bytes of the pack that these frames make.
+    pub fn bytes(&self) -> u64 {
+        self.pack_len(u32::try_from(self.table_bytes().len() + TAG_LEN).unwrap_or(u32::MAX))
     }
 
     /// The length in bytes of a pack with these frames and a sealed table of `table_len`.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use esker_cluster::Entry;
-use esker_cluster::path::split;
+use esker_cluster::path::components;
 use esker_format::ChunkId;
 use esker_format::engine::EngineRecord;
 use esker_format::file_table::{FileContent, FileRow, Node, TableIdentity};
@@ -23,18 +23,19 @@ const BACKUPS_SEARCHED: usize = 16;
 #[derive(Default)]
 pub(super) struct KnownFiles {
     by_id: HashMap<[u8; 24], FileContent>,
-    /// By name and inode: a checkpoint's hard link is the same file under another folder.
+    /// By inode and path, checkpoints' names left out: a checkpoint's hard link is the same file under another folder, but a
+    /// file of another mount may have the same inode, name, size and mtime.
     by_stamp: HashMap<(Vec<u8>, u64), (FileContent, i64, u32)>,
 }
 
 impl KnownFiles {
-    /// What is known of an entry: a table by its identity; another file by its name, size, mtime and inode.
-    pub(super) fn find(&self, entry: &Entry, identity: Option<&TableIdentity>) -> Option<&FileContent> {
+    /// What is known of an entry: a table by its identity; another file by its path, size, mtime and inode.
+    pub(super) fn find(&self, entry: &Entry, path: &[u8], identity: Option<&TableIdentity>) -> Option<&FileContent> {
         let content = match identity {
             Some(identity) => self.by_id.get(&identity.unique_id).filter(|content| content.identity.as_ref() == Some(identity))?,
             None => {
-                let name = split(&entry.path).1.to_vec();
-                let (content, seconds, nanoseconds) = self.by_stamp.get(&(name, entry.stamp.inode))?;
+                let stamp = (without_checkpoint(path), entry.stamp.inode);
+                let (content, seconds, nanoseconds) = self.by_stamp.get(&stamp)?;
                 let mtime = entry.attributes.mtime;
                 ((*seconds, *nanoseconds) == (mtime.seconds, mtime.nanoseconds)).then_some(content)?
             }
@@ -47,11 +48,24 @@ impl KnownFiles {
         match content.identity {
             Some(identity) => drop(self.by_id.insert(identity.unique_id, content)),
             None => {
-                let stamp = (split(&row.path).1.to_vec(), content.inode);
+                let stamp = (without_checkpoint(&row.path), content.inode);
                 self.by_stamp.insert(stamp, (content, row.mtime_s, row.mtime_ns));
             }
         }
     }
+}
+
+/// A path without the name of the checkpoint in it.
+fn without_checkpoint(path: &[u8]) -> Vec<u8> {
+    let mut parts = components(path);
+    let mut kept = Vec::new();
+    while let Some(part) = parts.next() {
+        kept.push(part);
+        if part == b"checkpoints" {
+            parts.next();
+        }
+    }
+    kept.join(&b'/')
 }
 
 /// The earlier backups of a cluster, newest first.

@@ -118,13 +118,14 @@ impl Run<'_> {
                     None => Default::default(),
                 };
                 for file in &engine.files {
-                    self.would_take(&host.root, &file.entry, file.kind, &known)?;
+                    let name = split(&file.entry.path).1;
+                    self.would_take(&host.root, &file.entry, name, file.kind, &known)?;
                 }
                 self.report.engines += 1;
             }
             let known = base.as_ref().map(|base| base.loose_files(&reader, &host.name)).transpose()?.unwrap_or_default();
             for entry in &host.survey.loose {
-                self.would_take(&host.root, entry, esker_cluster::FileKind::Other, &known)?;
+                self.would_take(&host.root, entry, &entry.path, esker_cluster::FileKind::Other, &known)?;
             }
         }
         let totals = self.totals;

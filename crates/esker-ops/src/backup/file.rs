@@ -42,17 +42,17 @@ impl<'t, 'r> FileTaker<'t, 'r> {
         let node = match &entry.kind {
             Kind::Directory => Node::Folder,
             Kind::Symlink { target } => Node::Link(target.clone()),
-            Kind::File => Node::File(self.file(entry, kind)?),
+            Kind::File => Node::File(self.file(entry, path, kind)?),
         };
         Ok(row(path.to_vec(), entry.attributes, node))
     }
 
-    fn file(&mut self, entry: &Entry, kind: FileKind) -> Result<FileContent> {
+    fn file(&mut self, entry: &Entry, path: &[u8], kind: FileKind) -> Result<FileContent> {
         self.run.totals.files += 1;
         self.run.totals.bytes += entry.size;
         let source = SourceFile::open(self.root, entry)?;
         let identity = if kind == FileKind::Table { self.identity(&source, entry)? } else { None };
-        let known = self.known_content(entry, identity.as_ref())?;
+        let known = self.known_content(entry, path, identity.as_ref())?;
         let read_again = known.as_ref().is_some_and(|content| self.is_due(content));
         match known {
             Some(mut content) if !read_again => {
@@ -96,8 +96,8 @@ impl<'t, 'r> FileTaker<'t, 'r> {
         }
     }
 
-    fn known_content(&mut self, entry: &Entry, identity: Option<&TableIdentity>) -> Result<Option<FileContent>> {
-        let Some(content) = self.known.find(entry, identity).cloned() else { return Ok(None) };
+    fn known_content(&mut self, entry: &Entry, path: &[u8], identity: Option<&TableIdentity>) -> Result<Option<FileContent>> {
+        let Some(content) = self.known.find(entry, path, identity).cloned() else { return Ok(None) };
         // While a prune is at work, or after damage, what a manifest names need not exist for this writer.
         if self.run.reuse || self.is_all_there(&content)? { Ok(Some(content)) } else { Ok(None) }
     }
@@ -140,7 +140,9 @@ impl<'t, 'r> FileTaker<'t, 'r> {
         let mut recipe = RecipeBuilder::new(self.run.repository.config().chunker);
         for segment in source.segments() {
             let segment = segment?;
-            match segment.kind {
+            // RocksDB's files have no holes; a file system that reports one is not believed.
+            let reported = if kind == FileKind::Other { segment.kind } else { SegmentKind::Data };
+            match reported {
                 SegmentKind::Hole => recipe.hole(segment.length, |chunk| self.run.store(self.writer, chunk))?,
                 SegmentKind::Data => {
                     let (mut at, end) = (segment.offset, segment.offset + segment.length);
@@ -192,13 +194,13 @@ fn table_identity(source: &SourceFile<'_>) -> Result<std::result::Result<(u32, O
 
 impl Run<'_> {
     /// Counts what a backup would do with an entry.
-    pub(super) fn would_take(&mut self, root: &Root, entry: &Entry, kind: FileKind, known: &KnownFiles) -> Result<()> {
+    pub(super) fn would_take(&mut self, root: &Root, entry: &Entry, path: &[u8], kind: FileKind, known: &KnownFiles) -> Result<()> {
         if entry.kind != Kind::File {
             return Ok(());
         }
         let source = SourceFile::open(root, entry)?;
         let identity = if kind == FileKind::Table { table_identity(&source)?.ok().and_then(|(_, identity)| identity) } else { None };
-        let is_known = known.find(entry, identity.as_ref()).is_some() && !self.request.reread;
+        let is_known = known.find(entry, path, identity.as_ref()).is_some() && !self.request.reread;
         self.totals.files += 1;
         self.totals.bytes += entry.size;
         if is_known {

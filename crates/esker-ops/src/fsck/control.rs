@@ -193,9 +193,12 @@ impl Check<'_> {
         for id in self.repository.known().manifests(self.repository.store().location(), self.repository.config().repository) {
             known.entry(id).or_insert_with(|| "this client saw it".to_owned());
         }
+        known.retain(|id, _| !self.listing.manifests.contains(id) && !self.forgotten.contains_key(id));
+        // Committed or forgotten since this check listed the store?
+        let forgotten = if known.is_empty() { BTreeMap::new() } else { self.repository.forgotten().unwrap_or_default() };
         for (id, who) in known {
-            if !self.listing.manifests.contains(&id) && !self.forgotten.contains_key(&id) {
-                let path = object_path(ObjectKind::Manifest, &id);
+            let path = object_path(ObjectKind::Manifest, &id);
+            if self.repository.store().size(&path)?.is_none() && !forgotten.contains_key(&id) {
                 self.damage(path.clone(), format!("is missing, and nobody forgot it: {who}"), super::finding::help_for(&path));
             }
         }

@@ -69,6 +69,7 @@ impl Check<'_> {
                         }
                     }
                     Err(error @ (esker_cluster::Error::NeedsComparator { .. } | esker_cluster::Error::NeedsMergeOperator(_))) => {
+                        self.complete = false;
                         self.notice(name, format!("was not opened: {error}"), "open it with the application that wrote it");
                     }
                     Err(error) => {

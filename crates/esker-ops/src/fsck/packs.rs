@@ -32,6 +32,11 @@ impl Check<'_> {
             let gone = backup.manifest.packs.iter().filter(|id| !present.contains(id) && !self.forgotten.contains_key(id));
             lost.extend(gone.map(|id| (*id, backup.id, backup.manifest.label.clone())));
         }
+        for pack in self.index.packs()? {
+            if let Some(size) = self.listing.packs.get(&pack.name).copied().filter(|size| *size != pack.bytes) {
+                self.damage(pack.name.path(), format!("has {size} bytes instead of {}", pack.bytes), help_for("packs"));
+            }
+        }
         // A pack that a segment names is a finding already, with its whole path.
         let indexed: BTreeSet<ObjectId> = self.index.packs()?.into_iter().map(|pack| pack.name.id).collect();
         for (id, backup, label) in lost {
@@ -141,8 +146,9 @@ impl Check<'_> {
                         let read = self.job.cancel.check().and_then(|()| self.read_pack(name, *size, &bytes));
                         self.job.progress.advance(*size);
                         match read {
-                            Ok(faults) if faults.is_empty() => whole.lock().unwrap_or_else(PoisonError::into_inner).push(name.id),
-                            Ok(faults) => bad.lock().unwrap_or_else(PoisonError::into_inner).push((*name, faults)),
+                            Ok(None) => {}
+                            Ok(Some(faults)) if faults.is_empty() => whole.lock().unwrap_or_else(PoisonError::into_inner).push(name.id),
+                            Ok(Some(faults)) => bad.lock().unwrap_or_else(PoisonError::into_inner).push((*name, faults)),
                             Err(error) => fault.note(Err(error)),
                         }
                     }
@@ -187,11 +193,12 @@ impl Check<'_> {
     }
 
     /// Reads the frames of a pack that were not read yet; gives the chunks that are not whole.
-    fn read_pack(&self, name: &PackName, size: u64, bytes: &AtomicU64) -> Result<Vec<(ChunkId, String)>> {
+    /// `None` if the pack is not there or its table is not readable.
+    fn read_pack(&self, name: &PackName, size: u64, bytes: &AtomicU64) -> Result<Option<Vec<(ChunkId, String)>>> {
         let table = match self.repository.read_frame_table(name, size) {
             Ok(table) => table,
-            // Found by the structure level already; its chunks are found by whoever needs them.
-            Err(error) if error.is_damage() => return Ok(vec![(ChunkId([0; 32]), error.to_string())]),
+            // Found by the structure level already. What was not read is not whole: the check is not complete.
+            Err(error) if error.is_damage() => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let seen = self.lock_read().get(name).cloned().unwrap_or_default();
@@ -217,7 +224,7 @@ impl Check<'_> {
             let end = rest.get(run - 1).map_or(start, end_of);
             let fetched = match self.repository.store().get_range(&name.path(), start, end) {
                 Ok(fetched) => fetched,
-                Err(RepoError::Missing { path }) => return Ok(vec![(ChunkId([0; 32]), format!("{path} is missing"))]),
+                Err(RepoError::Missing { .. }) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
             for frame in rest.get(..run).unwrap_or_default() {
@@ -237,16 +244,14 @@ impl Check<'_> {
             }
             rest = rest.get(run..).unwrap_or_default();
         }
-        Ok(faults)
+        Ok(Some(faults))
     }
 
     fn bad_pack(&mut self, name: PackName, faults: Vec<(ChunkId, String)>) -> Result<()> {
         let first = faults.first().map_or_else(String::new, |(_, fault)| fault.clone());
         self.damage(name.path(), format!("{} of its frames are damaged: {first}", faults.len()), help_for("packs"));
         for (chunk, _) in faults {
-            if chunk != ChunkId([0; 32]) {
-                self.bad_chunks.entry(chunk).or_insert_with(|| name.path());
-            }
+            self.bad_chunks.entry(chunk).or_insert_with(|| name.path());
         }
         Ok(())
     }

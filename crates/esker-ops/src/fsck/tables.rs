@@ -71,8 +71,8 @@ impl Check<'_> {
                 self.does_not_add_up(backup, &format!("host {}", host.name));
             }
             files += of_host.files;
-            bytes += of_host.bytes;
-            chunks += of_host.chunks;
+            bytes = u64::saturating_add(bytes, of_host.bytes);
+            chunks = u64::saturating_add(chunks, of_host.chunks);
         }
         let totals = &backup.manifest.totals;
         if (files, bytes, chunks) != (totals.files, totals.bytes, totals.chunks) {
@@ -108,8 +108,8 @@ impl Check<'_> {
                 of_piece.rows += 1;
                 let Node::File(content) = row.node else { continue };
                 of_piece.files += 1;
-                of_piece.bytes += content.size;
-                of_piece.chunks += content.chunks;
+                of_piece.bytes = of_piece.bytes.saturating_add(content.size);
+                of_piece.chunks = of_piece.chunks.saturating_add(content.chunks);
                 if seen.recipes.insert(recipe_key(&content)) {
                     self.recipe(context, &name_of(host, engine, &row.path), &content)?;
                 }
@@ -138,7 +138,7 @@ impl Check<'_> {
                 }
             };
             for operation in operations {
-                size += operation.len();
+                size = u64::saturating_add(size, operation.len());
                 let Operation::Chunk { id, len } = operation else { continue };
                 chunks += 1;
                 let places = self.index.locate(&id)?;
@@ -184,7 +184,7 @@ impl Check<'_> {
         self.each_distinct_file(|_, content| {
             all += 1;
             if is_chosen(&content) {
-                total += content.size;
+                total = u64::saturating_add(total, content.size);
             }
             Ok(true)
         })?;
@@ -362,8 +362,8 @@ impl Sums {
     fn add(&mut self, other: &Self) {
         self.rows += other.rows;
         self.files += other.files;
-        self.bytes += other.bytes;
-        self.chunks += other.chunks;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.chunks = self.chunks.saturating_add(other.chunks);
     }
 }
 

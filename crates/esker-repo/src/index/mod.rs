@@ -55,6 +55,8 @@ pub struct PackEntry {
     pub number: u32,
     /// How many frames it has.
     pub frames: u32,
+    /// Its length in bytes, as its frames make it.
+    pub bytes: u64,
 }
 
 /// One place where a chunk stands.
@@ -195,14 +197,15 @@ impl Index {
     }
 
     fn mark(&mut self, listing: &Listing, doomed: &BTreeSet<ObjectId>, orphans: &[IndexedPack]) -> Result<()> {
-        let listed: BTreeSet<ObjectId> = listing.packs.keys().map(|pack| pack.id).collect();
+        let listed: HashMap<ObjectId, u64> = listing.packs.iter().map(|(pack, size)| (pack.id, *size)).collect();
         let orphans: BTreeSet<ObjectId> = orphans.iter().map(|pack| pack.name.id).collect();
         for row in self.db.iterator(IteratorMode::From(&[PACK_NUMBER], rocksdb::Direction::Forward)) {
             let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
             let Some((PACK_NUMBER, id)) = key.split_first().map(|(kind, id)| (*kind, id)) else { break };
             let id = ObjectId(id.try_into().map_err(|_| self.damaged())?);
             let number = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| self.damaged())?);
-            if !listed.contains(&id) || doomed.contains(&id) {
+            // A pack of another length than its frames make is no pack: cut short, it holds nothing that counts.
+            if listed.get(&id) != Some(&self.pack(number)?.bytes) || doomed.contains(&id) {
                 self.absent.insert(number);
             }
             if orphans.contains(&id) {

@@ -30,6 +30,7 @@ pub(super) fn encode_pack(pack: &IndexedPack) -> Vec<u8> {
     out.u16(pack.table.format);
     out.raw(&pack.table.salt);
     out.u32(u32::try_from(pack.table.frames.len()).unwrap_or(u32::MAX));
+    out.u64(pack.table.bytes());
     out.into_bytes()
 }
 
@@ -40,7 +41,8 @@ pub(super) fn decode_pack(number: u32, row: &[u8]) -> std::result::Result<PackEn
     let id = ObjectId(input.array("id")?);
     let format = input.u16("format")?;
     let salt = input.array("salt")?;
-    Ok(PackEntry { name: PackName { kind, session, id }, format, salt, number, frames: input.u32("frames")? })
+    let frames = input.u32("frames")?;
+    Ok(PackEntry { name: PackName { kind, session, id }, format, salt, number, frames, bytes: input.u64("bytes")? })
 }
 
 /// The key of a chunk's row.
