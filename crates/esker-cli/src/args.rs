@@ -116,7 +116,7 @@ pub struct Backup {
     /// Only say what would be read
     #[arg(long, short = 'n')]
     pub dry_run: bool,
-    /// Read every file, also those known from an earlier backup
+    /// Read every file, and every stored chunk that is relied upon; store again what is damaged
     #[arg(long)]
     pub reread: bool,
     /// Read one in N of the known files all the same, others each time; 0 reads none

@@ -137,7 +137,9 @@ impl<'a> Run<'a> {
         }
         self.reuse = writer.may_reuse_manifests() && self.no_pack_is_lost(writer, backups)?;
         let base = BaseBackup::newest(writer.reader(), backups, &self.report.cluster)?;
-        self.report.generation = base.as_ref().map_or(0, |base| base.generation);
+        // Backups that stand and forget runs that were: it grows also where a policy keeps the number of backups the same.
+        let forgets = esker_repo::listing::ids(self.repository.store(), ObjectKind::Forgotten)?.len() as u64;
+        self.report.generation = forgets + base.as_ref().map_or(0, |base| base.generation);
         self.job.progress.phase("reading", hosts.iter().map(SurveyedHost::bytes).sum());
         let mut records = Vec::new();
         for (host, freezes) in hosts.iter().zip(freezes) {

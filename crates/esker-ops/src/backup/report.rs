@@ -52,7 +52,7 @@ pub struct BackupReport {
     pub partitions: u64,
     /// Named warnings.
     pub warnings: Vec<String>,
-    /// How many backups of the cluster came before.
+    /// What turns the share of known files that are read again.
     #[serde(skip)]
     pub(super) generation: u64,
     #[serde(skip)]

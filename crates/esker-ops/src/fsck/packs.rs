@@ -33,8 +33,12 @@ impl Check<'_> {
             lost.extend(gone.map(|id| (*id, backup.id, backup.manifest.label.clone())));
         }
         for pack in self.index.packs()? {
-            if let Some(size) = self.listing.packs.get(&pack.name).copied().filter(|size| *size != pack.bytes) {
-                self.damage(pack.name.path(), format!("has {size} bytes instead of {}", pack.bytes), help_for("packs"));
+            let Some(size) = self.listing.packs.get(&pack.name).copied().filter(|size| *size != pack.bytes) else { continue };
+            // Such a pack counts as absent.
+            let what = format!("has {size} bytes instead of {}", pack.bytes);
+            self.missing_packs.push((pack.name.path(), what.clone(), None));
+            for backup in self.backups.found.iter().filter(|backup| backup.manifest.packs.contains(&pack.name.id)) {
+                self.missing_packs.push((String::new(), what.clone(), Some(backup.id)));
             }
         }
         // A pack that a segment names is a finding already, with its whole path.
