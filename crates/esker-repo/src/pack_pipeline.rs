@@ -21,8 +21,9 @@ use crate::repository::Repository;
 
 /// Chunks that wait for a worker, at most; with the chunk limit this bounds the memory of the queue.
 const QUEUE_CHUNKS: usize = 16;
-/// Frames after which a pack is closed whatever its size: tiny chunks must not make a huge table.
-const PACK_FRAMES: usize = 16_384;
+/// Frames after which a pack is closed whatever its size: tiny chunks must not make a huge table, nor many of them wait in
+/// memory for the disk.
+const PACK_FRAMES: usize = 4096;
 
 /// What acknowledged writes add up to.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use crate::session::Session;
 /// How often the store is listed while prunes finish.
 const LIST_TRIES: u32 = 5;
 /// Frames after which the packs written so far are put into an index segment.
-const SEGMENT_FRAMES: usize = 65_536;
+const SEGMENT_FRAMES: usize = 16_384;
 
 /// How a writer works.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,9 @@ use super::rows::SOURCE;
 use crate::error::Result;
 
 /// Blocks that one open database keeps in memory, index and filter partitions included.
-const BLOCK_CACHE_BYTES: usize = 16 << 20;
+const READ_CACHE_BYTES: usize = 16 << 20;
+/// The same of a database that is being written, which is asked mostly for what it does not have.
+const WRITE_CACHE_BYTES: usize = 4 << 20;
 /// Bytes of one memtable; there are two at most.
 const WRITE_BUFFER_BYTES: usize = 2 << 20;
 /// Bytes that a compaction reads of each of its files at a time.
@@ -22,11 +24,11 @@ const COMPACTION_READ_BYTES: usize = 64 << 10;
 /// A cache shard must be far larger than any block, or it keeps none: two shards.
 const CACHE_SHARD_BITS: i32 = 1;
 
-fn options() -> Options {
+fn options(cache_bytes: usize) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_bloom_filter(10.0, false);
     let mut cache = LruCacheOptions::default();
-    cache.set_capacity(BLOCK_CACHE_BYTES);
+    cache.set_capacity(cache_bytes);
     cache.set_num_shard_bits(CACHE_SHARD_BITS);
     table.set_block_cache(&Cache::new_lru_cache_opts(&cache));
     // Index and filters in partitions of a block each: a look-up reads a few blocks, however many chunks there are.
@@ -52,11 +54,11 @@ pub(super) fn open_read_only(folder: &Path) -> Result<DB> {
     if !folder.join("CURRENT").exists() {
         return Err(cache_error(folder, &"there is no database"));
     }
-    DB::open_for_read_only(&options(), folder, false).map_err(|error| cache_error(folder, &error))
+    DB::open_for_read_only(&options(READ_CACHE_BYTES), folder, false).map_err(|error| cache_error(folder, &error))
 }
 
 pub(crate) fn open_private(folder: &Path) -> Result<DB> {
-    let mut options = options();
+    let mut options = options(WRITE_CACHE_BYTES);
     options.create_if_missing(true);
     DB::open(&options, folder).map_err(|error| cache_error(folder, &error))
 }
