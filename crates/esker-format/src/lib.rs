@@ -21,10 +21,13 @@ pub mod manifest;
 pub mod note;
 pub mod pack;
 pub mod recipe;
+pub mod run;
 pub mod seal;
 pub mod sealed_object;
 pub mod session;
 pub mod table;
+pub mod table_recipe;
+mod trailers;
 pub mod verification;
 pub mod wire;
 

@@ -30,6 +30,16 @@ pub const RECIPE_OPS_MAX: usize = 16_384;
 pub const RECIPE_PIECES_MAX: usize = 1 << 16;
 /// Bytes of one file, at most (1 EiB).
 pub const FILE_MAX: u64 = 1 << 60;
+/// Entries of one run, at most.
+pub const RUN_ENTRIES_MAX: usize = 1 << 20;
+/// Bytes of all keys of one run, written out, and of the first keys that a recipe piece names, at most.
+pub const RUN_KEYS_MAX: usize = 64 << 20;
+/// Bytes of a user-defined timestamp, at most.
+pub const TIMESTAMP_MAX: usize = 64;
+/// Forms of the blocks of one recipe piece, at most.
+pub const PIECE_FORMS_MAX: u64 = 1 << 12;
+/// Numbers that describe a block's layout or a built block, at most.
+pub const BUILT_NUMBERS_MAX: u64 = 1 << 16;
 /// Entries of any list that has no limit of its own; each entry also needs its bytes to be there.
 pub const LIST_MAX: u64 = 1 << 26;
 /// Hosts of one backup, at most.

@@ -1,15 +1,100 @@
 //! Recipes: how to rebuild one file (format-spec chapter 8).
 //!
-//! A recipe is a list of pieces, each a chunk of kind `Table` that holds operations. Carried out in order they append
-//! to the file. Kind 1 rebuilds from chunks of bytes; kind 2 is kept for sorted runs.
+//! A recipe is a list of pieces, each a chunk of kind `Table`. Carried out in order they append to the file. Kind 1 appends
+//! chunks of bytes; kinds 2 and 3 rebuild the blocks of a table from sorted runs (`table_recipe`).
 
 use crate::error::{FormatError, Result};
 use crate::ids::ChunkId;
 use crate::limits;
 use crate::table::{self, TableType};
+use crate::table_recipe::{TableBlocks, TableRest};
 use crate::wire::{Reader, Record, Writer};
 
 const BYTE_CHUNKS: u8 = 1;
+const TABLE_BLOCKS: u8 = 2;
+const TABLE_REST: u8 = 3;
+
+/// One piece of a recipe, of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Appends chunks, holes and literals.
+    Bytes(RecipePiece),
+    /// Appends data blocks of a table.
+    Blocks(Box<TableBlocks>),
+    /// Appends what follows the data blocks of a table, which are all in the pieces before it.
+    Rest(TableRest),
+}
+
+impl Piece {
+    /// Bytes that it appends.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(piece) => piece.operations.iter().map(Operation::len).fold(0, u64::saturating_add),
+            Self::Blocks(piece) => piece.len,
+            Self::Rest(piece) => piece.len,
+        }
+    }
+
+    /// Whether it appends nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Every chunk that it names, as often as it names it.
+    pub fn chunks(&self) -> Box<dyn Iterator<Item = &ChunkId> + '_> {
+        match self {
+            Self::Bytes(piece) => Box::new(piece.operations.iter().filter_map(|operation| match operation {
+                Operation::Chunk { id, .. } => Some(id),
+                _ => None,
+            })),
+            Self::Blocks(piece) => Box::new(piece.chunks()),
+            Self::Rest(piece) => Box::new(piece.chunks()),
+        }
+    }
+
+    /// The chunk's bytes.
+    ///
+    /// # Errors
+    /// Whatever would keep a reader from decoding it.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        table::encode_single(TableType::Recipe, self)
+    }
+
+    /// Reads a piece.
+    ///
+    /// # Errors
+    /// `BadValue` for a kind this version does not know, and other damage.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        table::decode_single(TableType::Recipe, bytes)
+    }
+}
+
+impl Record for Piece {
+    const NAME: &'static str = "recipe piece";
+
+    fn write(&self, out: &mut Writer) {
+        match self {
+            Self::Bytes(piece) => piece.write(out),
+            Self::Blocks(piece) => {
+                out.u8(TABLE_BLOCKS);
+                piece.write(out);
+            }
+            Self::Rest(piece) => {
+                out.u8(TABLE_REST);
+                piece.write(out);
+            }
+        }
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        match input.u8("recipe kind")? {
+            BYTE_CHUNKS => Ok(Self::Bytes(read_operations(input)?)),
+            TABLE_BLOCKS => Ok(Self::Blocks(Box::new(TableBlocks::read(input)?))),
+            TABLE_REST => Ok(Self::Rest(TableRest::read(input)?)),
+            found => Err(unknown_kind(found)),
+        }
+    }
+}
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +131,7 @@ impl Operation {
     }
 }
 
-/// One piece of a recipe.
+/// A piece of kind 1.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecipePiece {
     /// In the order they append.
@@ -95,12 +180,19 @@ impl Record for RecipePiece {
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         match input.u8("recipe kind")? {
-            BYTE_CHUNKS => {}
-            found => return Err(FormatError::BadValue { field: "recipe kind", found: found.to_string() }),
+            BYTE_CHUNKS => read_operations(input),
+            found => Err(unknown_kind(found)),
         }
-        let operations = input.list_max("operations", limits::RECIPE_OPS_MAX as u64, 2, read_operation)?;
-        Ok(Self { operations })
     }
+}
+
+fn read_operations(input: &mut Reader<'_>) -> Result<RecipePiece> {
+    let operations = input.list_max("operations", limits::RECIPE_OPS_MAX as u64, 2, read_operation)?;
+    Ok(RecipePiece { operations })
+}
+
+fn unknown_kind(found: u8) -> FormatError {
+    FormatError::BadValue { field: "recipe kind", found: found.to_string() }
 }
 
 fn read_operation(input: &mut Reader<'_>) -> Result<Operation> {
