@@ -27,6 +27,7 @@ pub mod block;
 pub mod block_handle;
 pub mod checksum;
 mod cursor;
+mod entries;
 mod error;
 pub mod footer;
 pub mod global_seqno;
@@ -42,6 +43,7 @@ mod unique_id;
 
 pub use block_handle::BlockHandle;
 pub use checksum::ChecksumType;
+pub use entries::{ENTRIES_BYTES_MAX, Entries};
 pub use error::{Error, MetaBlock};
 pub use footer::Footer;
 pub use identity::{MAX_TAIL_SIZE, TableIdentity, identify};
