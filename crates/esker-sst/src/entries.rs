@@ -30,6 +30,7 @@ impl Entries {
     }
 
     /// Number of entries.
+    #[inline]
     pub fn len(&self) -> usize {
         self.value_ends.len()
     }
@@ -48,12 +49,14 @@ impl Entries {
     }
 
     /// Appends a copy of an entry.
+    #[inline]
     pub fn push(&mut self, key: &[u8], value: &[u8]) {
         self.keys.extend_from_slice(key);
         self.push_value(value);
     }
 
     /// Appends a copy of an entry whose internal key is `user_key`, then `trailer`.
+    #[inline]
     pub fn push_parts(&mut self, user_key: &[u8], trailer: &[u8], value: &[u8]) {
         self.keys.extend_from_slice(user_key);
         self.keys.extend_from_slice(trailer);
@@ -61,11 +64,13 @@ impl Entries {
     }
 
     /// Internal key of an entry; empty if there is no such entry.
+    #[inline]
     pub fn key(&self, index: usize) -> &[u8] {
         self.keys.get(range(&self.key_ends, index)).unwrap_or_default()
     }
 
     /// Value of an entry; empty if there is no such entry.
+    #[inline]
     pub fn value(&self, index: usize) -> &[u8] {
         self.values.get(range(&self.value_ends, index)).unwrap_or_default()
     }
@@ -80,7 +85,39 @@ impl Entries {
         self.values.len()
     }
 
+    /// Appends an entry whose key is the first `shared` bytes of the last key, then `suffix`. False, and nothing appended,
+    /// if the last key is shorter.
+    #[inline]
+    pub(crate) fn push_shared(&mut self, shared: usize, suffix: &[u8], value: &[u8]) -> bool {
+        if shared > 0 {
+            let start = self.last_key_start();
+            if shared > self.keys.len() - start {
+                return false;
+            }
+            self.keys.extend_from_within(start..start + shared);
+        }
+        self.keys.extend_from_slice(suffix);
+        self.push_value(value);
+        true
+    }
+
+    /// Internal key of the last entry; empty if there is none.
+    #[inline]
+    pub(crate) fn last_key(&self) -> &[u8] {
+        self.keys.get(self.last_key_start()..).unwrap_or_default()
+    }
+
+    /// Where the last key starts: never behind the end of the arena.
+    #[inline]
+    fn last_key_start(&self) -> usize {
+        match self.key_ends.as_slice() {
+            [.., start, _] => (*start as usize).min(self.keys.len()),
+            _ => 0,
+        }
+    }
+
     /// Ends the entry whose key now ends the arena of keys.
+    #[inline]
     fn push_value(&mut self, value: &[u8]) {
         self.key_ends.push(end_of(&self.keys));
         self.values.extend_from_slice(value);
@@ -88,11 +125,13 @@ impl Entries {
     }
 }
 
+#[inline]
 fn end_of(arena: &[u8]) -> u32 {
     u32::try_from(arena.len()).unwrap_or(u32::MAX)
 }
 
 /// Where an entry's bytes stand in its arena; an empty range if there is no such entry.
+#[inline]
 fn range(ends: &[u32], index: usize) -> Range<usize> {
     let start = index.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |end| *end as usize);
     let end = ends.get(index).map_or(start, |end| *end as usize);

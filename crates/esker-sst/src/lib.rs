@@ -24,14 +24,17 @@
 
 mod bijective_hash;
 pub mod block;
+mod block_fault;
 pub mod block_handle;
 pub mod checksum;
 mod cursor;
+pub mod data_block;
 mod entries;
 mod error;
 pub mod footer;
 pub mod global_seqno;
 mod identity;
+pub mod internal_key;
 pub mod meta_entries;
 pub mod metaindex;
 mod other_table;
@@ -40,9 +43,13 @@ mod read_at;
 pub mod session_id;
 mod table_tail;
 mod unique_id;
+mod varint;
 
+pub use block::{BlockChecksum, StoredBlock};
+pub use block_fault::BlockFault;
 pub use block_handle::BlockHandle;
 pub use checksum::ChecksumType;
+pub use data_block::BlockForm;
 pub use entries::{ENTRIES_BYTES_MAX, Entries};
 pub use error::{Error, MetaBlock};
 pub use footer::Footer;
