@@ -9,7 +9,9 @@
 //! Source: `BlockBasedTableBuilder::WriteMaybeCompressedBlockImpl`, table/block_based/block_based_table_builder.cc, and
 //! `VerifyBlockChecksum`, table/block_based/reader_common.cc, RocksDB 11.8.
 
+use crate::block_fault::BlockFault;
 use crate::block_handle::BlockHandle;
+use crate::checksum::{ChecksumType, context_modifier};
 use crate::error::{Error, MetaBlock};
 use crate::footer::Footer;
 use crate::global_seqno::without_global_seqno;
@@ -21,6 +23,53 @@ const CHECKSUM_SIZE: usize = 4;
 
 /// `kNoCompression`, include/rocksdb/compression_type.h, RocksDB 11.8.
 const NO_COMPRESSION: u8 = 0;
+
+/// A block as stored, its checksum verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBlock<'a> {
+    /// The block's bytes, compressed or not, without trailer.
+    pub payload: &'a [u8],
+    /// How they are compressed, by `CompressionType` of include/rocksdb/compression_type.h; 0 is not at all.
+    pub compression_type: u8,
+}
+
+/// What the checksums of a file's blocks depend on beside the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockChecksum {
+    /// Kind of checksum.
+    pub checksum_type: ChecksumType,
+    /// Random number of the file, from format_version 6 on; 0 before.
+    pub base_context_checksum: u32,
+}
+
+impl BlockChecksum {
+    /// The checksum that must be stored for `bytes` (a block and its type byte, or a footer) that start at `offset` of the
+    /// file.
+    pub fn of(&self, bytes: &[u8], offset: u64) -> u32 {
+        self.checksum_type.compute(bytes).wrapping_add(context_modifier(self.base_context_checksum, offset))
+    }
+
+    /// Verifies a block that stands at `offset` of the file: `stored` is the block with its trailer.
+    pub fn open<'a>(&self, stored: &'a [u8], offset: u64) -> Result<StoredBlock<'a>, BlockFault> {
+        let (checked, checksum) = stored.split_last_chunk::<CHECKSUM_SIZE>().ok_or(BlockFault::corrupt("too short for its trailer"))?;
+        let (compression_type, payload) = checked.split_last().ok_or(BlockFault::corrupt("too short for its trailer"))?;
+        let stored = u32::from_le_bytes(*checksum);
+        let computed = self.of(checked, offset);
+        if stored != computed {
+            return Err(BlockFault::Checksum { stored, computed });
+        }
+        Ok(StoredBlock { payload, compression_type: *compression_type })
+    }
+
+    /// Appends the trailer of the block that stands in `out` from `start` to the end, and is to stand at `offset` of the
+    /// file. A `start` behind the end means a block without bytes.
+    pub fn seal(&self, start: usize, offset: u64, compression_type: u8, out: &mut Vec<u8>) {
+        let start = start.min(out.len());
+        out.push(compression_type);
+        let checksum = self.of(out.get(start..).unwrap_or_default(), offset);
+        out.extend_from_slice(&checksum.to_le_bytes());
+    }
+}
 
 /// Verifies an uncompressed meta block and returns its contents, without the trailer.
 ///
@@ -51,7 +100,8 @@ pub fn verify_meta_block<'a>(footer: &Footer, block: MetaBlock, handle: BlockHan
 
 #[cfg(test)]
 mod tests {
-    use super::verify_meta_block;
+    use super::{StoredBlock, verify_meta_block};
+    use crate::block_fault::BlockFault;
     use crate::block_handle::BlockHandle;
     use crate::checksum::ChecksumType;
     use crate::error::{Error, MetaBlock};
@@ -87,6 +137,24 @@ mod tests {
             verify_meta_block(&footer(1), MetaBlock::Properties, HANDLE, &block),
             Err(Error::CompressedMetaBlock { block: MetaBlock::Properties, compression_type: 7 })
         ));
+    }
+
+    #[test]
+    fn a_sealed_block_opens_at_its_offset_only() {
+        let checksum = footer(77).block_checksum();
+        let mut file = b"what stands before".to_vec();
+        let start = file.len();
+        file.extend_from_slice(b"abc");
+        checksum.seal(start, 4096, 7, &mut file);
+        assert_eq!(file.len(), start + 3 + 5);
+        let block = &file[start..];
+        assert_eq!(checksum.open(block, 4096).unwrap(), StoredBlock { payload: b"abc", compression_type: 7 });
+        assert!(matches!(checksum.open(block, 4097), Err(BlockFault::Checksum { .. })));
+        for len in 0..5 {
+            assert!(matches!(checksum.open(&block[..len], 4096), Err(BlockFault::Corrupt { .. })));
+        }
+        checksum.seal(usize::MAX, 0, 0, &mut file);
+        assert_eq!(checksum.open(&file[file.len() - 5..], 0).unwrap().payload, b"");
     }
 
     #[test]

@@ -62,6 +62,12 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// A signed number: zigzag, then LEB128 (`PutVarsignedint64`).
+    pub(crate) fn varint_signed64(&mut self) -> Option<i64> {
+        let value = self.varint64()?;
+        Some((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
     /// A LEB128 number that fits 32 bits.
     pub(crate) fn varint32(&mut self) -> Option<u32> {
         u32::try_from(self.varint64()?).ok()
@@ -94,6 +100,15 @@ mod tests {
         bit_65[9] = 0x03;
         assert_eq!(Cursor::new(&bit_65).varint64(), None);
         assert_eq!(Cursor::new(&[0x80, 0x80, 0x80, 0x80, 0x10]).varint32(), None);
+    }
+
+    #[test]
+    fn signed_numbers_alternate_around_zero() {
+        for (bytes, value) in [(&[0][..], 0), (&[1], -1), (&[2], 1), (&[3], -2), (&[0x80, 0x01], 64)] {
+            assert_eq!(Cursor::new(bytes).varint_signed64(), Some(value));
+        }
+        let least = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        assert_eq!(Cursor::new(&least).varint_signed64(), Some(i64::MIN));
     }
 
     #[test]

@@ -11,8 +11,10 @@ pub enum MetaBlock {
     MetaIndex,
     /// Holds the table properties.
     Properties,
-    /// The index block, or the top level of a partitioned index. Its handle is checked, its bytes are not read.
+    /// The index block, the top level of a partitioned index, or a partition of it.
     Index,
+    /// Holds what data blocks are compressed with.
+    Dictionary,
 }
 
 impl std::fmt::Display for MetaBlock {
@@ -21,6 +23,7 @@ impl std::fmt::Display for MetaBlock {
             Self::MetaIndex => "metaindex",
             Self::Properties => "properties",
             Self::Index => "index",
+            Self::Dictionary => "dictionary",
         })
     }
 }
@@ -142,6 +145,44 @@ pub enum Error {
         what: &'static str,
     },
 
+    /// A block cannot be decompressed: damage, or a compression that is not supported.
+    #[error("{block} block ({handle}) does not decompress (type {compression_type})")]
+    NotDecompressed {
+        /// Which block.
+        block: MetaBlock,
+        /// Where it stands.
+        handle: BlockHandle,
+        /// The compression type byte of its trailer.
+        compression_type: u8,
+    },
+
+    /// The index has an unknown type, or no type.
+    #[error("unknown index type {found:?}")]
+    UnknownIndexType {
+        /// The number found, `None` if the properties have none.
+        found: Option<u32>,
+    },
+
+    /// The index names more blocks, or longer keys, than this crate reads.
+    #[error("the index has more than {max} {what}")]
+    IndexTooLarge {
+        /// The limit.
+        max: u64,
+        /// Of what.
+        what: &'static str,
+    },
+
+    /// A block that the index names does not stand between its neighbours.
+    #[error("the index names a block ({handle}) that is not between {from} and {limit}")]
+    MisplacedBlock {
+        /// What the index says.
+        handle: BlockHandle,
+        /// Where the block before it ended.
+        from: u64,
+        /// Where the block, its trailer included, must have ended.
+        limit: u64,
+    },
+
     /// The metaindex does not name a block that every table has.
     #[error("the metaindex names no {block} block")]
     MissingMetaBlock {
@@ -193,6 +234,9 @@ impl Error {
                 | Self::UnsupportedFeature { .. }
                 | Self::BlockTooLarge { .. }
                 | Self::TailTooLarge { .. }
+                | Self::NotDecompressed { .. }
+                | Self::UnknownIndexType { .. }
+                | Self::IndexTooLarge { .. }
                 | Self::NoUniqueId(_)
         )
     }

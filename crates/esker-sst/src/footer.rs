@@ -10,9 +10,9 @@
 //!
 //! Source: the comment on the footer format and `Footer::DecodeFrom`, table/format.cc, RocksDB 11.8.
 
-use crate::block::TRAILER_SIZE;
+use crate::block::{BlockChecksum, TRAILER_SIZE};
 use crate::block_handle::BlockHandle;
-use crate::checksum::{ChecksumType, context_modifier};
+use crate::checksum::ChecksumType;
 use crate::cursor::Cursor;
 use crate::error::Error;
 use crate::other_table::OtherTable;
@@ -81,8 +81,12 @@ impl Footer {
 
     /// The checksum that must be stored for `bytes` (a block and its type byte, or a footer) that start at `offset`.
     pub fn checksum_of(&self, bytes: &[u8], offset: u64) -> u32 {
-        let context = context_modifier(self.base_context_checksum, offset);
-        self.checksum_type.compute(bytes).wrapping_add(context)
+        self.block_checksum().of(bytes, offset)
+    }
+
+    /// What the checksums of this file's blocks depend on.
+    pub fn block_checksum(&self) -> BlockChecksum {
+        BlockChecksum { checksum_type: self.checksum_type, base_context_checksum: self.base_context_checksum }
     }
 }
 

@@ -54,6 +54,36 @@ pub struct TableProperties {
     pub global_seqno: Option<u64>,
     /// The format_version as a property; 0 from older writers. The footer's is the one that counts.
     pub format_version: u64,
+    /// Name of the filter policy.
+    pub filter_policy: Option<Vec<u8>>,
+    /// Name of the prefix extractor.
+    pub prefix_extractor: Option<Vec<u8>>,
+    /// Whether filters hold whole user keys; `None` from older writers.
+    pub whole_key_filtering: Option<bool>,
+    /// Whether filters hold prefixes; `None` from older writers.
+    pub prefix_filtering: Option<bool>,
+    /// Keys and prefixes added to filters.
+    pub filter_entries: u64,
+    /// Bytes of the data blocks, compressed, with their trailers and padding.
+    pub data_size: u64,
+    /// Number of data blocks.
+    pub data_blocks: u64,
+    /// `BlockBasedTableOptions::IndexType` as a number.
+    pub index_type: Option<u32>,
+    /// Partitions of a partitioned index; 0 for other indexes.
+    pub index_partitions: u64,
+    /// Whether the keys of the index are user keys, without sequence number and type. User keys have their timestamp.
+    pub index_key_is_user_key: bool,
+    /// Whether the index leaves out what follows from the entry before.
+    pub index_value_is_delta_encoded: bool,
+    /// Whether the timestamps of user keys were left out of the file.
+    pub timestamps_stripped: bool,
+    /// Where the blocks behind the data blocks start; 0 from older writers, and RocksDB may be off by padding.
+    pub tail_start: u64,
+    /// Restart interval of data blocks that the writer was told; 0 from older writers.
+    pub data_restart_interval: u64,
+    /// Restart interval of index blocks that the writer was told; 0 from older writers.
+    pub index_restart_interval: u64,
 }
 
 impl TableProperties {
@@ -82,6 +112,22 @@ impl TableProperties {
             "rocksdb.creating.session.identity" => self.db_session_id = text(value),
             "rocksdb.creating.host.identity" => self.host_id = text(value),
             "rocksdb.compression" => self.compression = text(value),
+            "rocksdb.filter.policy" => self.filter_policy = text(value),
+            "rocksdb.prefix.extractor.name" => self.prefix_extractor = text(value),
+            "rocksdb.block.based.table.whole.key.filtering" => self.whole_key_filtering = Some(value == b"1"),
+            "rocksdb.block.based.table.prefix.filtering" => self.prefix_filtering = Some(value == b"1"),
+            "rocksdb.block.based.table.index.type" => {
+                self.index_type = Some(whole("rocksdb.block.based.table.index.type", value, Cursor::fixed32)?);
+            }
+            "rocksdb.index.key.is.user.key" => {
+                self.index_key_is_user_key = number("rocksdb.index.key.is.user.key", value)? != 0;
+            }
+            "rocksdb.index.value.is.delta.encoded" => {
+                self.index_value_is_delta_encoded = number("rocksdb.index.value.is.delta.encoded", value)? != 0;
+            }
+            "rocksdb.user.defined.timestamps.persisted" => {
+                self.timestamps_stripped = number("rocksdb.user.defined.timestamps.persisted", value)? == 0;
+            }
             "rocksdb.external_sst_file.version" => {
                 let version = whole("rocksdb.external_sst_file.version", value, Cursor::fixed32)?;
                 self.external_version = Some(version);
@@ -110,6 +156,13 @@ impl TableProperties {
             "rocksdb.raw.key.size" => ("rocksdb.raw.key.size", &mut self.raw_key_size),
             "rocksdb.raw.value.size" => ("rocksdb.raw.value.size", &mut self.raw_value_size),
             "rocksdb.format.version" => ("rocksdb.format.version", &mut self.format_version),
+            "rocksdb.num.filter_entries" => ("rocksdb.num.filter_entries", &mut self.filter_entries),
+            "rocksdb.data.size" => ("rocksdb.data.size", &mut self.data_size),
+            "rocksdb.num.data.blocks" => ("rocksdb.num.data.blocks", &mut self.data_blocks),
+            "rocksdb.index.partitions" => ("rocksdb.index.partitions", &mut self.index_partitions),
+            "rocksdb.tail.start.offset" => ("rocksdb.tail.start.offset", &mut self.tail_start),
+            "rocksdb.data.block.restart.interval" => ("rocksdb.data.block.restart.interval", &mut self.data_restart_interval),
+            "rocksdb.index.block.restart.interval" => ("rocksdb.index.block.restart.interval", &mut self.index_restart_interval),
             _ => return None,
         })
     }

@@ -4,7 +4,7 @@ use crate::block::{TRAILER_SIZE, verify_meta_block};
 use crate::block_handle::BlockHandle;
 use crate::error::{Error, MetaBlock};
 use crate::footer::{FOOTER_SIZE, Footer};
-use crate::metaindex::MetaIndex;
+use crate::metaindex::{MetaIndex, NamedBlock};
 use crate::properties::TableProperties;
 use crate::read_at::ReadAt;
 
@@ -28,6 +28,9 @@ pub struct TableTail {
     pub properties_block: BlockHandle,
     /// The properties.
     pub properties: TableProperties,
+    /// Every meta block that the metaindex names, by rising names: filter, dictionary, range deletions, properties and,
+    /// from format_version 6 on, the index. Only the handles of the two that have fields of their own are checked.
+    pub meta_blocks: Vec<NamedBlock>,
 }
 
 impl TableTail {
@@ -54,7 +57,14 @@ impl TableTail {
         .read(file)?;
         let properties = TableProperties::decode(verify_meta_block(&footer, MetaBlock::Properties, metaindex.properties, &contents)?)?;
 
-        Ok(Self { size, footer, index, properties_block: metaindex.properties, properties })
+        Ok(Self { size, footer, index, properties_block: metaindex.properties, properties, meta_blocks: metaindex.blocks })
+    }
+}
+
+impl TableTail {
+    /// Handle of the meta block of this name, not yet checked; `None` if there is none.
+    pub fn meta_block(&self, name: &[u8]) -> Option<BlockHandle> {
+        self.meta_blocks.iter().find(|block| block.name == name).map(|block| block.handle)
     }
 }
 
@@ -97,7 +107,7 @@ fn check_bounds(block: MetaBlock, handle: BlockHandle, limit: u64) -> Result<(),
     Err(Error::BlockOutOfBounds { block, handle, limit })
 }
 
-fn read_at<R: ReadAt + ?Sized>(file: &R, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
+pub(crate) fn read_at<R: ReadAt + ?Sized>(file: &R, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
     let len = buffer.len() as u64;
     file.read_exact_at(buffer, offset).map_err(|source| Error::Read { offset, len, source })
 }
