@@ -7,6 +7,7 @@
 
 pub mod chunker;
 pub mod recipe_builder;
+pub mod sorted;
 
 pub use chunker::Chunker;
 pub use recipe_builder::RecipeBuilder;

@@ -32,14 +32,22 @@ pub struct Checksums {
 }
 
 /// A form that blocks of a table have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BlockForm {
     /// RocksDB's compression type.
     pub compression: u8,
     /// The encoder (chapter 15); 0 if and only if the compression type is.
     pub encoder: u32,
-    /// How the entries are laid out (chapter 14).
-    pub layout: Vec<u64>,
+    /// Entries from one restart to the next; 0 in a block with one restart (chapter 14).
+    pub restart_interval: u32,
+    /// Buckets of the hash index; 0 without one.
+    pub hash_buckets: u16,
+    /// Whether a key leaves out what it shares with the one before.
+    pub shares_prefixes: bool,
+    /// Whether values stand apart from keys.
+    pub separate_values: bool,
+    /// Whether the block is marked as one of evenly spread keys.
+    pub uniform_keys: bool,
 }
 
 /// A run that a piece copies from.
@@ -234,7 +242,10 @@ impl Record for TableBlocks {
         out.list(&self.forms, |out, form| {
             out.u8(form.compression);
             out.u32(form.encoder);
-            out.list(&form.layout, |out, number| out.varint(*number));
+            out.varint(u64::from(form.restart_interval));
+            out.varint(u64::from(form.hash_buckets));
+            let flags = [form.shares_prefixes, form.separate_values, form.uniform_keys];
+            out.u8(flags.into_iter().enumerate().map(|(bit, flag)| u8::from(flag) << bit).sum());
         });
         out.varint(self.runs.len() as u64);
         let mut before: &[u8] = &[];
@@ -280,7 +291,7 @@ impl Record for TableBlocks {
             timestamp_size: input.u8("timestamp size")?,
             checksums: Checksums::read(input)?,
             dictionary: input.list("dictionary", 33, ChunkUse::read)?,
-            forms: input.list_max("forms", PIECE_FORMS_MAX, 6, read_form)?,
+            forms: input.list_max("forms", PIECE_FORMS_MAX, 8, read_form)?,
             ..Self::default()
         };
         if usize::from(piece.timestamp_size) > TIMESTAMP_MAX {
@@ -418,11 +429,16 @@ impl Checksums {
 }
 
 fn read_form(input: &mut Reader<'_>) -> Result<BlockForm> {
-    let form = BlockForm {
-        compression: input.u8("compression type")?,
-        encoder: input.u32("encoder")?,
-        layout: input.list_max("layout", BUILT_NUMBERS_MAX, 1, |input| input.varint("layout number"))?,
-    };
+    let compression = input.u8("compression type")?;
+    let encoder = input.u32("encoder")?;
+    let restart_interval = narrow("restart interval", input.varint("restart interval")?)?;
+    let hash_buckets = u16::try_from(input.varint_max("hash buckets", u16::MAX.into())?).unwrap_or(u16::MAX);
+    let flags = input.u8("layout flags")?;
+    if flags > 7 {
+        return Err(FormatError::BadValue { field: "layout flags", found: flags.to_string() });
+    }
+    let [shares_prefixes, separate_values, uniform_keys] = [0, 1, 2].map(|bit| flags >> bit & 1 == 1);
+    let form = BlockForm { compression, encoder, restart_interval, hash_buckets, shares_prefixes, separate_values, uniform_keys };
     if (form.compression == 0) == (form.encoder == 0) {
         return Ok(form);
     }

@@ -32,6 +32,17 @@ impl ChecksumType {
         })
     }
 
+    /// The byte that a footer stores for it.
+    pub fn to_byte(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Crc32c => 1,
+            Self::XxHash => 2,
+            Self::XxHash64 => 3,
+            Self::Xxh3 => 4,
+        }
+    }
+
     /// The checksum of `data`, without context.
     ///
     /// Source: `ComputeBuiltinChecksum`, table/format.cc, RocksDB 11.8.

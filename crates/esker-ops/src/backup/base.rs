@@ -1,6 +1,6 @@
 //! The base of a backup: what earlier backups know of the same engines.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use esker_cluster::Entry;
 use esker_cluster::path::components;
@@ -41,6 +41,11 @@ impl KnownFiles {
             }
         };
         (content.size == entry.size).then_some(content)
+    }
+
+    /// The known tables, in an order that is the same every time.
+    pub(super) fn into_tables(self) -> impl Iterator<Item = FileContent> {
+        self.by_id.into_iter().collect::<BTreeMap<_, _>>().into_values()
     }
 
     fn add(&mut self, row: FileRow) {

@@ -6,39 +6,78 @@ use esker_cluster::{
 };
 use esker_format::ChunkId;
 use esker_format::engine::{EngineRecord, ReplicaRow};
+use esker_format::file_table::{FileContent, FileRow};
 use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, TableType, encode_single};
 use esker_repo::tables::TableWriter;
 use esker_repo::{RepoError, Writer};
 
 use super::base::BaseBackup;
-use super::file::FileTaker;
+use super::file::{FileTaker, NewTable, Taken};
 use super::{Run, SurveyedHost};
 use crate::error::Result;
 
-impl Run<'_> {
-    /// Stores one engine and gives the id of its record.
-    pub(super) fn engine(
+/// An engine whose files were looked at; tables that are new are still to be stored.
+pub(super) struct ScannedEngine<'h> {
+    host: &'h SurveyedHost,
+    pub(super) engine: &'h Engine,
+    freeze: &'h Freeze<'h>,
+    facts: EngineFacts,
+    /// Rows in order; the content of a new table is filled in later.
+    pub(super) rows: Vec<FileRow>,
+    /// The new tables, each with the position of its row.
+    pub(super) tables: Vec<(usize, NewTable<'h>)>,
+    /// Tables of the base that this engine does not have any more.
+    pub(super) gone: Vec<FileContent>,
+    /// Those it still has.
+    pub(super) kept: Vec<FileContent>,
+    format_version_max: u32,
+    pub(super) file_count: u64,
+    pub(super) bytes: u64,
+}
+
+impl<'a> Run<'a> {
+    /// Looks at the files of one engine; reads and stores all but new tables.
+    pub(super) fn scan_engine<'h>(
         &mut self,
         writer: &Writer,
-        host: &SurveyedHost,
-        engine: &Engine,
-        freeze: &Freeze<'_>,
+        host: &'h SurveyedHost,
+        engine: &'h Engine,
+        freeze: &'h Freeze<'h>,
         base: Option<&BaseBackup>,
-    ) -> Result<ChunkId> {
+    ) -> Result<ScannedEngine<'h>> {
         let facts = self.facts(host, engine)?;
         let known = match base {
             Some(base) => base.engine_files(writer.reader(), &host.name, &engine.identity, facts.db_id.as_deref())?,
             None => Default::default(),
         };
         let before = (self.totals.files, self.totals.bytes);
-        let mut taker = FileTaker::new(self, writer, &host.root, known);
-        let mut files = TableWriter::default();
+        let mut taker = FileTaker::new(self, writer, &host.root, &known);
+        let (mut rows, mut tables) = (Vec::new(), Vec::new());
         for file in &engine.files {
-            let row = taker.take(&file.entry, split(&file.entry.path).1, file.kind)?;
+            match taker.take(&file.entry, split(&file.entry.path).1, file.kind)? {
+                Taken::Row(row) => rows.push(row),
+                Taken::Table(row, table) => {
+                    tables.push((rows.len(), table));
+                    rows.push(row);
+                }
+            }
+        }
+        let (format_version_max, taken_over) = (taker.format_version_max, taker.taken_over);
+        let (kept, gone) = known.into_tables().partition(|content| {
+            content.identity.as_ref().is_some_and(|identity| taken_over.contains(&identity.unique_id))
+        });
+        let (file_count, bytes) = (self.totals.files - before.0, self.totals.bytes - before.1);
+        Ok(ScannedEngine { host, engine, freeze, facts, rows, tables, gone, kept, format_version_max, file_count, bytes })
+    }
+
+    /// Stores the record of an engine all of whose rows are complete, and gives its id.
+    pub(super) fn finish_engine(&mut self, writer: &Writer, scanned: ScannedEngine<'_>) -> Result<ChunkId> {
+        let ScannedEngine { host, engine, freeze, facts, rows, format_version_max, file_count, bytes, .. } = scanned;
+        let mut files = TableWriter::default();
+        for row in rows {
             files.push(writer, row)?;
         }
-        let format_version_max = taker.format_version_max;
         let files = files.finish(writer)?;
         let replicas = self.replicas(writer, host, engine)?;
         freeze.check()?;
@@ -57,8 +96,8 @@ impl Run<'_> {
             column_families: facts.column_families.into_iter().map(|family| family.name).collect(),
             format_version_max,
             database_id: facts.db_id,
-            file_count: self.totals.files - before.0,
-            bytes: self.totals.bytes - before.1,
+            file_count,
+            bytes,
         };
         self.report.engines += 1;
         let bytes = encode_single(TableType::Engine, &record).map_err(RepoError::object("engine record"))?;

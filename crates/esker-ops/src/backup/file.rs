@@ -1,14 +1,17 @@
-//! Taking one file: over from the base, or by reading it.
+//! Taking one file: over from the base, as a table to be merged, or as bytes.
+
+use std::collections::HashSet;
+use std::num::NonZeroU64;
 
 use esker_cluster::path::escaped;
 use esker_cluster::{Attributes, Entry, FileKind, Kind, Root, SegmentKind, SourceFile};
 use esker_dedup::RecipeBuilder;
 use esker_format::ChunkId;
 use esker_format::file_table::{FileContent, FileRole, FileRow, Node, TableIdentity};
-use esker_format::recipe::Operation;
+use esker_format::recipe::Piece;
 use esker_format::seal::ChunkKind;
 use esker_repo::reader::ReadContext;
-use esker_repo::tables::read_recipe_piece;
+use esker_repo::tables::read_piece;
 use esker_repo::{Claim, RepoError, Writer};
 use esker_sst::{ReadAt, TableTail};
 
@@ -19,77 +22,94 @@ use crate::error::Result;
 /// Bytes read from a source at a time.
 const READ_BYTES: usize = 4 << 20;
 
-/// Takes the files of one engine, or of a host outside its engines.
-pub(super) struct FileTaker<'t, 'r> {
+/// What a look at an entry came to.
+pub(super) enum Taken<'h> {
+    /// All there is to know.
+    Row(FileRow),
+    /// A table whose bytes are not known: all of its row but the content, and what reading it takes.
+    Table(FileRow, NewTable<'h>),
+}
+
+/// A table whose bytes no backup knows.
+#[derive(Clone)]
+pub(super) struct NewTable<'h> {
+    pub(super) root: &'h Root,
+    pub(super) entry: &'h Entry,
+    pub(super) tail: TableTail,
+    pub(super) identity: Option<TableIdentity>,
+}
+
+/// Looks at the files of one engine, or of a host outside its engines.
+pub(super) struct FileTaker<'t, 'h, 'r> {
     run: &'t mut Run<'r>,
     writer: &'t Writer,
-    root: &'t Root,
-    known: KnownFiles,
-    buffer: Vec<u8>,
+    root: &'h Root,
+    known: &'t KnownFiles,
     context: Option<ReadContext>,
+    /// Tables that were taken over, by unique id.
+    pub(super) taken_over: HashSet<[u8; 24]>,
     /// The highest format_version of the tables seen.
     pub(super) format_version_max: u32,
 }
 
-impl<'t, 'r> FileTaker<'t, 'r> {
-    pub(super) fn new(run: &'t mut Run<'r>, writer: &'t Writer, root: &'t Root, known: KnownFiles) -> Self {
-        Self { run, writer, root, known, buffer: Vec::new(), context: None, format_version_max: 0 }
+impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
+    pub(super) fn new(run: &'t mut Run<'r>, writer: &'t Writer, root: &'h Root, known: &'t KnownFiles) -> Self {
+        Self { run, writer, root, known, context: None, taken_over: HashSet::new(), format_version_max: 0 }
     }
 
-    /// The row of an entry; `path` is the one it gets in its table.
-    pub(super) fn take(&mut self, entry: &Entry, path: &[u8], kind: FileKind) -> Result<FileRow> {
+    /// Looks at an entry; `path` is the one it gets in its table.
+    pub(super) fn take(&mut self, entry: &'h Entry, path: &[u8], kind: FileKind) -> Result<Taken<'h>> {
         self.run.job.cancel.check()?;
         let node = match &entry.kind {
             Kind::Directory => Node::Folder,
             Kind::Symlink { target } => Node::Link(target.clone()),
-            Kind::File => Node::File(self.file(entry, path, kind)?),
+            Kind::File => match self.file(entry, path, kind)? {
+                Ok(content) => Node::File(content),
+                Err(table) => return Ok(Taken::Table(row(path.to_vec(), entry.attributes, Node::Folder), table)),
+            },
         };
-        Ok(row(path.to_vec(), entry.attributes, node))
+        Ok(Taken::Row(row(path.to_vec(), entry.attributes, node)))
     }
 
-    fn file(&mut self, entry: &Entry, path: &[u8], kind: FileKind) -> Result<FileContent> {
+    fn file(&mut self, entry: &'h Entry, path: &[u8], kind: FileKind) -> Result<std::result::Result<FileContent, NewTable<'h>>> {
         self.run.totals.files += 1;
         self.run.totals.bytes += entry.size;
         let source = SourceFile::open(self.root, entry)?;
-        let identity = if kind == FileKind::Table { self.identity(&source, entry)? } else { None };
-        let known = self.known_content(entry, path, identity.as_ref())?;
-        let read_again = known.as_ref().is_some_and(|content| self.is_due(content));
-        match known {
-            Some(mut content) if !read_again => {
+        let (tail, identity) = if kind == FileKind::Table { self.identity(&source, entry)?.unzip() } else { (None, None) };
+        let identity = identity.flatten();
+        if let Some(mut content) = self.known_content(entry, path, identity.as_ref())? {
+            content.inode = inode_of(entry, identity.as_ref());
+            let is_due = self.is_due(&content);
+            if !is_due || self.is_as_known(&source, entry, &content)? {
                 source.finish()?;
-                content.inode = inode_of(entry, identity.as_ref());
-                self.run.totals.reused_files += 1;
-                self.run.totals.reused_bytes += entry.size;
                 self.run.totals.chunks += content.chunks;
-                self.run.report.taken_over(identity.is_none());
-                self.run.job.progress.advance(entry.size);
-                Ok(content)
-            }
-            known => {
-                let content = self.read(source, entry, kind, identity)?;
-                if let Some(known) = known.filter(|known| known.hash != content.hash) {
-                    self.run.report.warn(format!(
-                        "{} has the same id, size and tail as in an earlier backup, but other bytes: the earlier ones were {}; \
-                         the file on the host may be damaged, check it with sst_dump --command=verify",
-                        self.shown(entry),
-                        ChunkId(known.hash).short(),
-                    ));
+                if !is_due {
+                    self.run.totals.reused_files += 1;
+                    self.run.totals.reused_bytes += entry.size;
+                    self.run.report.taken_over(identity.is_none());
+                    self.run.job.progress.advance(entry.size);
                 }
-                Ok(content)
+                self.taken_over.extend(identity.map(|identity| identity.unique_id));
+                return Ok(Ok(content));
             }
+        }
+        match tail.filter(|_| !self.run.request.no_reencode) {
+            Some(tail) => Ok(Err(NewTable { root: self.root, entry, tail, identity })),
+            None => Ok(Ok(self.run.read_bytes(self.writer, source, entry, kind, identity)?)),
         }
     }
 
-    /// The identity of a table file; one that is no healthy table is taken as bytes, and named if it is damaged.
-    fn identity(&mut self, source: &SourceFile<'_>, entry: &Entry) -> Result<Option<TableIdentity>> {
+    /// The tail and identity of a table file; one that is no healthy table is taken as bytes, and named if it is damaged.
+    fn identity(&mut self, source: &SourceFile<'_>, entry: &Entry) -> Result<Option<(TableTail, Option<TableIdentity>)>> {
         match table_identity(source)? {
-            Ok((format_version, identity)) => {
-                self.format_version_max = self.format_version_max.max(format_version);
-                Ok(identity)
+            Ok((tail, identity)) => {
+                self.format_version_max = self.format_version_max.max(tail.footer.format_version);
+                Ok(Some((tail, identity)))
             }
             Err(fault) => {
                 if !fault.is_foreign() {
-                    self.run.report.warn(format!("{} is no healthy table, it is kept as it is: {fault}", self.shown(entry)));
+                    let shown = shown(self.root, entry);
+                    self.run.report.warn(format!("{shown} is no healthy table, it is kept as it is: {fault}"));
                 }
                 Ok(None)
             }
@@ -102,24 +122,23 @@ impl<'t, 'r> FileTaker<'t, 'r> {
         if self.run.reuse || self.is_all_there(&content)? { Ok(Some(content)) } else { Ok(None) }
     }
 
+    /// Whether every chunk of a file exists for this writer and, if nothing is trusted, reads whole.
     fn is_all_there(&mut self, content: &FileContent) -> Result<bool> {
         let context = match &mut self.context {
             Some(context) => context,
             none => none.insert(ReadContext::new()?),
         };
         for piece in &content.recipe {
-            if self.writer.exists(piece)?.is_none() {
+            if !self.writer.holds(piece)? {
                 return Ok(false);
             }
-            let operations = match read_recipe_piece(self.writer.reader(), context, piece) {
-                Ok(piece) => piece.operations,
+            let piece = match read_piece(self.writer.reader(), context, piece) {
+                Ok(piece) => piece,
                 Err(error) if error.is_damage() => return Ok(false),
                 Err(error) => return Err(error.into()),
             };
-            for operation in operations {
-                if let Operation::Chunk { id, .. } = operation
-                    && self.writer.exists(&id)?.is_none()
-                {
+            for chunk in piece.chunks() {
+                if !self.writer.holds(chunk)? {
                     return Ok(false);
                 }
             }
@@ -130,66 +149,122 @@ impl<'t, 'r> FileTaker<'t, 'r> {
     /// Whether a known file is read this time all the same.
     fn is_due(&self, content: &FileContent) -> bool {
         let request = self.run.request;
-        let Some(share) = std::num::NonZeroU64::new(u64::from(request.reread_share)) else { return request.reread };
+        let Some(share) = NonZeroU64::new(u64::from(request.reread_share)) else { return request.reread };
         let turn = content.hash.first_chunk().map_or(0, |head| u64::from_le_bytes(*head));
         request.reread || turn % share == self.run.report.generation % share
     }
 
-    fn read(&mut self, source: SourceFile<'_>, entry: &Entry, kind: FileKind, identity: Option<TableIdentity>) -> Result<FileContent> {
-        self.buffer.resize(READ_BYTES, 0);
-        let mut recipe = RecipeBuilder::new(self.run.repository.config().chunker);
+    /// Reads a known file again: whether it has the bytes that are known, and they are whole in the repository.
+    fn is_as_known(&mut self, source: &SourceFile<'_>, entry: &Entry, content: &FileContent) -> Result<bool> {
+        if self.run.hash(source)? == content.hash {
+            return Ok(!self.run.request.reread || self.is_all_there(content)?);
+        }
+        self.run.report.warn(format!(
+            "{} has the same id, size and tail as in an earlier backup, but other bytes: the earlier ones were {}; \
+             the file on the host may be damaged, check it with sst_dump --command=verify",
+            shown(self.root, entry),
+            ChunkId(content.hash).short(),
+        ));
+        Ok(false)
+    }
+}
+
+impl Run<'_> {
+    /// Reads a file and stores it cut by content.
+    pub(super) fn read_bytes(
+        &mut self,
+        writer: &Writer,
+        source: SourceFile<'_>,
+        entry: &Entry,
+        kind: FileKind,
+        identity: Option<TableIdentity>,
+    ) -> Result<FileContent> {
+        let mut recipe = RecipeBuilder::new(self.repository.config().chunker);
+        let mut buffer = vec![0; READ_BYTES.min(usize::try_from(source.size()).unwrap_or(READ_BYTES))];
         for segment in source.segments() {
             let segment = segment?;
             // RocksDB's files have no holes; a file system that reports one is not believed.
             let reported = if kind == FileKind::Other { segment.kind } else { SegmentKind::Data };
             match reported {
-                SegmentKind::Hole => recipe.hole(segment.length, |chunk| self.run.store(self.writer, chunk))?,
+                SegmentKind::Hole => recipe.hole(segment.length, |chunk| self.store(writer, chunk))?,
                 SegmentKind::Data => {
-                    let (mut at, end) = (segment.offset, segment.offset + segment.length);
-                    while at < end {
-                        self.run.job.cancel.check()?;
-                        let length = usize::try_from((end - at).min(READ_BYTES as u64)).unwrap_or(READ_BYTES);
-                        let buffer = self.buffer.get_mut(..length).unwrap_or_default();
-                        source.read_at(at, buffer)?;
-                        recipe.bytes(buffer, |chunk| self.run.store(self.writer, chunk))?;
-                        at += length as u64;
-                        self.run.totals.read_bytes += length as u64;
-                        self.run.job.progress.advance(length as u64);
-                    }
+                    let (start, end) = (segment.offset, segment.offset + segment.length);
+                    self.read_range(&source, start, end, &mut buffer, |run, bytes| {
+                        run.job.progress.advance(bytes.len() as u64);
+                        recipe.bytes(bytes, |chunk| run.store(writer, chunk))
+                    })?;
                 }
             }
         }
-        let built = recipe.finish(|chunk| self.run.store(self.writer, chunk))?;
+        let built = recipe.finish(|chunk| self.store(writer, chunk))?;
         source.finish()?;
         let mut pieces = Vec::new();
-        for piece in &built.pieces {
-            let bytes = piece.encode().map_err(RepoError::object("recipe"))?;
-            pieces.push(self.writer.store(ChunkKind::Table, bytes)?);
+        for piece in built.pieces {
+            pieces.push(store_piece(writer, Piece::Bytes(piece))?);
         }
-        self.run.totals.chunks += built.chunks;
+        self.totals.chunks += built.chunks;
         let inode = inode_of(entry, identity.as_ref());
         let (size, hash, chunks) = (built.size, built.hash, built.chunks);
         Ok(FileContent { size, hash, role: role_of(kind), inode, identity, chunks, recipe: pieces })
     }
 
-    fn shown(&self, entry: &Entry) -> String {
-        escaped(self.root.absolute(&entry.path).as_os_str().as_encoded_bytes())
+    /// BLAKE3 of a source.
+    fn hash(&mut self, source: &SourceFile<'_>) -> Result<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; READ_BYTES.min(usize::try_from(source.size()).unwrap_or(READ_BYTES))];
+        self.read_range(source, 0, source.size(), &mut buffer, |run, bytes| {
+            run.job.progress.advance(bytes.len() as u64);
+            hasher.update(bytes);
+            Ok(())
+        })?;
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    fn read_range(
+        &mut self,
+        source: &SourceFile<'_>,
+        start: u64,
+        end: u64,
+        buffer: &mut [u8],
+        mut take: impl FnMut(&mut Self, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = start;
+        while at < end {
+            self.job.cancel.check()?;
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let buffer = buffer.get_mut(..length).unwrap_or_default();
+            source.read_at(at, buffer)?;
+            take(self, buffer)?;
+            at += length as u64;
+            self.totals.read_bytes += length as u64;
+        }
+        Ok(())
     }
 }
 
-/// The format_version of a table file and its identity, if its properties give it one; or why it is no table.
-fn table_identity(source: &SourceFile<'_>) -> Result<std::result::Result<(u32, Option<TableIdentity>), esker_sst::Error>> {
+/// Stores a piece of a recipe.
+pub(super) fn store_piece(writer: &Writer, piece: Piece) -> Result<ChunkId> {
+    let bytes = piece.encode().map_err(RepoError::object("recipe"))?;
+    Ok(writer.store(ChunkKind::Table, bytes)?)
+}
+
+/// A path of a source, for people.
+pub(super) fn shown(root: &Root, entry: &Entry) -> String {
+    escaped(root.absolute(&entry.path).as_os_str().as_encoded_bytes())
+}
+
+/// The tail of a table file and its identity, if its properties give it one; or why it is no table.
+fn table_identity(source: &SourceFile<'_>) -> Result<std::result::Result<(TableTail, Option<TableIdentity>), esker_sst::Error>> {
     let tail = match TableTail::read(&Source(source)) {
         Ok(tail) => tail,
         Err(fault) => return Ok(Err(fault)),
     };
-    let format_version = tail.footer.format_version;
-    let Ok(identity) = tail.identity() else { return Ok(Ok((format_version, None))) };
+    let Ok(identity) = tail.identity() else { return Ok(Ok((tail, None))) };
     let mut bytes = vec![0; usize::try_from(identity.tail_size()).unwrap_or(0)];
     source.read_at(identity.tail_offset, &mut bytes)?;
     let tail_hash = *blake3::hash(&bytes).as_bytes();
     let (unique_id, tail_offset) = (*identity.unique_id.as_bytes(), identity.tail_offset);
-    Ok(Ok((format_version, Some(TableIdentity { unique_id, tail_offset, tail_hash }))))
+    Ok(Ok((tail, Some(TableIdentity { unique_id, tail_offset, tail_hash }))))
 }
 
 impl Run<'_> {
@@ -228,11 +303,11 @@ impl Run<'_> {
     }
 }
 
-fn inode_of(entry: &Entry, identity: Option<&TableIdentity>) -> u64 {
+pub(super) fn inode_of(entry: &Entry, identity: Option<&TableIdentity>) -> u64 {
     if identity.is_some() { 0 } else { entry.stamp.inode }
 }
 
-fn role_of(kind: FileKind) -> FileRole {
+pub(super) fn role_of(kind: FileKind) -> FileRole {
     match kind {
         FileKind::Current => FileRole::Current,
         FileKind::Manifest => FileRole::Manifest,
@@ -255,7 +330,7 @@ fn row(path: Vec<u8>, attributes: Attributes, node: Node) -> FileRow {
 }
 
 /// A source as the table parser reads it.
-struct Source<'a, 'r>(&'a SourceFile<'r>);
+pub(super) struct Source<'a, 'r>(pub(super) &'a SourceFile<'r>);
 
 impl ReadAt for Source<'_, '_> {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {

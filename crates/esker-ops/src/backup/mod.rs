@@ -7,6 +7,7 @@ mod base;
 mod engine;
 mod file;
 mod report;
+mod sorted;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -31,7 +32,8 @@ use crate::time::default_label;
 pub use report::{BackupReport, LeftOutLine, SpreadLine};
 
 use base::BaseBackup;
-use file::FileTaker;
+use engine::ScannedEngine;
+use file::{FileTaker, Taken};
 
 /// The cluster's name when no cluster file tells it.
 pub const CLUSTER_DEFAULT: &str = "default";
@@ -57,6 +59,8 @@ pub struct BackupRequest {
     pub reread_share: u32,
     /// zstd's level; the repository's if `None`.
     pub level: Option<i32>,
+    /// Take tables as bytes, so that a restore needs no encoder.
+    pub no_reencode: bool,
 }
 
 /// One host, surveyed.
@@ -141,9 +145,18 @@ impl<'a> Run<'a> {
         let forgets = esker_repo::listing::ids(self.repository.store(), ObjectKind::Forgotten)?.len() as u64;
         self.report.generation = forgets + base.as_ref().map_or(0, |base| base.generation);
         self.job.progress.phase("reading", hosts.iter().map(SurveyedHost::bytes).sum());
-        let mut records = Vec::new();
+        let mut scanned = Vec::new();
         for (host, freezes) in hosts.iter().zip(freezes) {
-            records.push(self.host(writer, host, freezes, base.as_ref())?);
+            for (engine, freeze) in host.survey.engines.iter().zip(freezes) {
+                scanned.push(self.scan_engine(writer, host, engine, freeze, base.as_ref())?);
+            }
+        }
+        let encoders = self.tables(writer, &mut scanned)?;
+        let mut scanned = scanned.into_iter();
+        let mut records = Vec::new();
+        for host in hosts {
+            let engines = scanned.by_ref().take(host.survey.engines.len()).collect();
+            records.push(self.host(writer, host, engines, base.as_ref())?);
         }
         self.job.progress.finish();
         self.job.progress.phase("storing", 0);
@@ -168,27 +181,39 @@ impl<'a> Run<'a> {
             keys,
             segments: Vec::new(),
             packs: Vec::new(),
-            encoders: Vec::new(),
+            encoders,
             totals: self.totals,
         })
     }
 
-    fn host(&mut self, writer: &Writer, host: &SurveyedHost, freezes: &[Freeze<'_>], base: Option<&BaseBackup>) -> Result<HostRecord> {
-        let before = (self.totals.files, self.totals.bytes);
+    fn host(
+        &mut self,
+        writer: &Writer,
+        host: &SurveyedHost,
+        scanned: Vec<ScannedEngine<'_>>,
+        base: Option<&BaseBackup>,
+    ) -> Result<HostRecord> {
+        let (mut files, mut bytes) = (0, 0);
         let mut engines = Vec::new();
-        for (engine, freeze) in host.survey.engines.iter().zip(freezes) {
-            engines.push(self.engine(writer, host, engine, freeze, base)?);
+        for engine in scanned {
+            files += engine.file_count;
+            bytes += engine.bytes;
+            engines.push(self.finish_engine(writer, engine)?);
         }
+        let before = (self.totals.files, self.totals.bytes);
         let known = base.map(|base| base.loose_files(writer.reader(), &host.name)).transpose()?.unwrap_or_default();
-        let mut taker = FileTaker::new(self, writer, &host.root, known);
+        let mut taker = FileTaker::new(self, writer, &host.root, &known);
         let mut tree = TableWriter::default();
         tree.push(writer, file::root_row(&host.root))?;
         for entry in &host.survey.loose {
-            let row = taker.take(entry, &entry.path, esker_cluster::FileKind::Other)?;
-            tree.push(writer, row)?;
+            // Files outside of engines are taken as bytes, whatever they are called.
+            if let Taken::Row(row) = taker.take(entry, &entry.path, esker_cluster::FileKind::Other)? {
+                tree.push(writer, row)?;
+            }
         }
         let tree = tree.finish(writer)?;
-        let (files, bytes) = (self.totals.files - before.0, self.totals.bytes - before.1);
+        files += self.totals.files - before.0;
+        bytes += self.totals.bytes - before.1;
         Ok(HostRecord { name: host.name.clone(), tree, engines, files, bytes })
     }
 

@@ -1,0 +1,177 @@
+//! The base of a merge: runs of earlier backups, opened when the merge comes to their keys.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use esker_format::ChunkId;
+use esker_format::run::{KeyOrder, Run};
+
+use super::ChunkStore;
+use super::heap::StreamHeap;
+use crate::sorted::merge::Sources;
+
+/// Base runs open at once, at most.
+const OPEN_MAX: usize = 256;
+/// Bytes of the base runs open at once, at most; what only others hold is stored again.
+const OPEN_BYTES_MAX: usize = 96 << 20;
+
+/// A run that tables of an earlier backup were made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseRun {
+    /// Which.
+    pub id: ChunkId,
+    /// The first key that those tables have from it.
+    pub first_key: Vec<u8>,
+}
+
+struct Open {
+    source: u32,
+    run: Arc<Run>,
+    position: usize,
+}
+
+/// An entry of a base run.
+#[derive(Clone, Copy)]
+pub(super) struct BaseEntry {
+    stream: usize,
+    pub(super) source: u32,
+    pub(super) position: u32,
+}
+
+/// The base runs of one merge.
+pub(super) struct BaseRuns {
+    order: KeyOrder,
+    timestamp_size: u8,
+    /// Not yet open, the last to be opened first.
+    waiting: Vec<BaseRun>,
+    streams: Vec<Open>,
+    free: Vec<usize>,
+    heap: StreamHeap,
+    open: usize,
+    open_bytes: usize,
+    /// Streams that ended, kept until the entries of the current key are done with.
+    ended: Vec<usize>,
+    /// Runs that were left closed because too many were open.
+    pub(super) left_closed: u64,
+    /// Runs that could not be read.
+    pub(super) lost: u64,
+}
+
+impl BaseRuns {
+    /// Over runs sorted by first key.
+    pub(super) fn new(order: KeyOrder, timestamp_size: u8, mut runs: Vec<BaseRun>) -> Self {
+        runs.reverse();
+        Self {
+            order,
+            timestamp_size,
+            waiting: runs,
+            streams: Vec::new(),
+            free: Vec::new(),
+            heap: StreamHeap::default(),
+            open: 0,
+            open_bytes: 0,
+            ended: Vec::new(),
+            left_closed: 0,
+            lost: 0,
+        }
+    }
+
+    /// Brings all runs to `key` and gives every entry that has it.
+    pub(super) fn at_key<S: ChunkStore>(
+        &mut self,
+        key: &[u8],
+        sources: &mut Sources,
+        store: &mut S,
+        found: &mut Vec<BaseEntry>,
+    ) -> Result<(), S::Error> {
+        for stream in std::mem::take(&mut self.ended) {
+            self.drop_stream(stream);
+        }
+        while self.waiting.last().is_some_and(|run| self.order.compare(&run.first_key, key).is_le()) {
+            if let Some(run) = self.waiting.pop() {
+                self.open(&run.id, key, sources, store)?;
+            }
+        }
+        while let Some(top) = self.heap.top() {
+            let Some(stream) = self.streams.get_mut(top) else { break };
+            match self.order.compare(stream.run.key(stream.position), key) {
+                Ordering::Greater => break,
+                Ordering::Less => stream.position = stream.run.seek(stream.position, key),
+                Ordering::Equal => {
+                    while stream.position < stream.run.len() && stream.run.key(stream.position) == key {
+                        let position = u32::try_from(stream.position).unwrap_or(u32::MAX);
+                        found.push(BaseEntry { stream: top, source: stream.source, position });
+                        stream.position += 1;
+                    }
+                }
+            }
+            let is_over = stream.position >= stream.run.len();
+            let (streams, order) = (&self.streams, self.order);
+            if is_over {
+                self.ended.push(top);
+                self.heap.pop(|left, right| compare(streams, order, left, right));
+            } else {
+                self.heap.settle_top(|left, right| compare(streams, order, left, right));
+            }
+        }
+        Ok(())
+    }
+
+    /// Value, trailer and timestamp of an entry that `at_key` gave last.
+    #[inline]
+    pub(super) fn entry(&self, entry: &BaseEntry) -> (&[u8], u64, &[u8]) {
+        let position = entry.position as usize;
+        match self.streams.get(entry.stream) {
+            Some(stream) => (stream.run.value(position), stream.run.trailer(position), stream.run.timestamp(position)),
+            None => (&[], 0, &[]),
+        }
+    }
+
+    fn open<S: ChunkStore>(&mut self, id: &ChunkId, key: &[u8], sources: &mut Sources, store: &mut S) -> Result<(), S::Error> {
+        if self.open >= OPEN_MAX || self.open_bytes >= OPEN_BYTES_MAX {
+            self.left_closed += 1;
+            return Ok(());
+        }
+        let fits = |run: &Run| run.order() == self.order && run.timestamp_size() == self.timestamp_size;
+        let Some(run) = store.load_run(id)?.filter(|run| fits(run)) else {
+            self.lost += 1;
+            return Ok(());
+        };
+        let position = run.seek(0, key);
+        if position >= run.len() {
+            return Ok(());
+        }
+        self.open += 1;
+        self.open_bytes += run.entry_bytes();
+        let source = sources.known(*id, &run);
+        let open = Open { source, run, position };
+        let stream = match self.free.pop() {
+            Some(free) => {
+                if let Some(slot) = self.streams.get_mut(free) {
+                    *slot = open;
+                }
+                free
+            }
+            None => {
+                self.streams.push(open);
+                self.streams.len() - 1
+            }
+        };
+        let (streams, order) = (&self.streams, self.order);
+        self.heap.push(stream, |left, right| compare(streams, order, left, right));
+        Ok(())
+    }
+
+    fn drop_stream(&mut self, stream: usize) {
+        if let Some(open) = self.streams.get(stream) {
+            self.open -= 1;
+            self.open_bytes -= open.run.entry_bytes();
+            self.free.push(stream);
+        }
+    }
+}
+
+fn compare(streams: &[Open], order: KeyOrder, left: usize, right: usize) -> Ordering {
+    let key = |stream: usize| streams.get(stream).map_or(&[][..], |open| open.run.key(open.position));
+    order.compare(key(left), key(right))
+}

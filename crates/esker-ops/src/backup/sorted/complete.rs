@@ -1,0 +1,97 @@
+//! Completing a table: its pieces side by side, what follows the data blocks, and the hash of the whole.
+
+use std::collections::BTreeSet;
+
+use blake3::Hasher;
+use esker_cluster::{FileKind, SourceFile};
+use esker_dedup::sorted::{MergedBlocks, Probe, Refusal, rest};
+use esker_format::file_table::FileContent;
+use esker_format::recipe::Piece;
+use esker_format::table_recipe::TableBlocks;
+
+use super::Pending;
+use super::merge::Fate;
+use super::survey::read_map;
+use super::worker::Worker;
+use crate::backup::file::{Source, inode_of, role_of, store_piece};
+use crate::error::Result;
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 4 << 20;
+/// Bytes behind the data blocks, at most; a table with more is stored as bytes.
+const REST_BYTES_MAX: u64 = 256 << 20;
+
+/// Completes a table whose data blocks are all merged.
+pub(super) fn complete(
+    pending: &Pending<'_, '_>,
+    parts: Vec<MergedBlocks>,
+    probe: &Probe,
+    worker: &mut Worker<'_>,
+    encoders: &mut BTreeSet<u32>,
+) -> Result<Fate> {
+    let source = SourceFile::open(pending.table.root, pending.table.entry)?;
+    let kept_blocks: u64 = parts.iter().map(|part| part.kept_bytes).sum();
+    let (mut blocks, mut facts) = (Vec::new(), Some(probe.facts()));
+    for part in parts {
+        blocks.extend(part.pieces);
+        facts = facts.zip(part.facts).map(|(mut all, later)| {
+            all.join(later);
+            all
+        });
+    }
+    let rest_offset = blocks.last().map_or(0, |piece| piece.offset + piece.len);
+    let rest_len = source.size().saturating_sub(rest_offset);
+    if rest_len > REST_BYTES_MAX {
+        return Ok(Fate::Refused(Refusal::Damaged));
+    }
+    let Some((hash, rest_bytes)) = hash_all(&source, &blocks, rest_offset)? else { return Ok(Fate::Refused(Refusal::Replay)) };
+    let Ok(map) = read_map(&source, pending) else { return Ok(Fate::Refused(Refusal::Damaged)) };
+    let described = rest::describe(&map, &rest_bytes, rest_offset, facts, worker)?;
+    encoders.extend(described.encoders);
+    source.finish()?;
+    let mut chunks = 0;
+    let mut recipe = Vec::new();
+    let pieces = blocks.into_iter().map(|piece| Piece::Blocks(Box::new(piece))).chain([Piece::Rest(described.piece)]);
+    for piece in pieces {
+        chunks += piece.chunks().count() as u64;
+        recipe.push(store_piece(worker.writer, piece)?);
+    }
+    let (size, identity) = (source_size(pending), pending.table.identity);
+    let inode = inode_of(pending.table.entry, identity.as_ref());
+    let content = FileContent { size, hash, role: role_of(FileKind::Table), inode, identity, chunks, recipe };
+    Ok(Fate::Sorted { content, kept_bytes: kept_blocks + described.kept_bytes })
+}
+
+fn source_size(pending: &Pending<'_, '_>) -> u64 {
+    pending.table.entry.size
+}
+
+/// BLAKE3 of the file, and the bytes behind its data blocks; `None` if the pieces do not stand side by side or a piece has
+/// other bytes than those that were merged.
+fn hash_all(source: &SourceFile<'_>, blocks: &[TableBlocks], rest_offset: u64) -> Result<Option<([u8; 32], Vec<u8>)>> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; READ_BYTES.min(usize::try_from(source.size()).unwrap_or(READ_BYTES))];
+    let mut at = 0;
+    for piece in blocks {
+        if piece.offset != at {
+            return Ok(None);
+        }
+        let mut of_piece = Hasher::new();
+        let end = at + piece.len;
+        while at < end {
+            let len = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let bytes = buffer.get_mut(..len).unwrap_or_default();
+            source.read_at(at, bytes)?;
+            hasher.update(bytes);
+            of_piece.update(bytes);
+            at += len as u64;
+        }
+        if *of_piece.finalize().as_bytes() != piece.hash {
+            return Ok(None);
+        }
+    }
+    let mut rest = vec![0; usize::try_from(source.size().saturating_sub(rest_offset)).unwrap_or(0)];
+    source.read_at(rest_offset, &mut rest)?;
+    hasher.update(&rest);
+    Ok(Some((*hasher.finalize().as_bytes(), rest)))
+}

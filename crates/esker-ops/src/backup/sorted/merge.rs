@@ -1,0 +1,233 @@
+//! Merging the new tables of a group, range by range, on several threads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use esker_cluster::SourceFile;
+use esker_dedup::sorted::merge::MergedBlocks;
+use esker_dedup::sorted::plan::blocks_in;
+use esker_dedup::sorted::{Merge, Refusal, TableInput};
+use esker_format::file_table::FileContent;
+use esker_repo::{Repository, Writer};
+
+use super::Pending;
+use super::base::BaseIndex;
+use super::complete::complete;
+use super::survey::{Class, Surveyed, read_map, survey};
+use super::worker::{StoredCounts, Worker};
+use crate::backup::file::Source;
+use crate::error::{OpsError, Result};
+use crate::job::{FirstFault, Job};
+
+/// What became of a new table.
+pub(super) enum Fate {
+    /// It is stored as sorted runs.
+    Sorted {
+        content: FileContent,
+        /// Bytes of it that are kept as they are.
+        kept_bytes: u64,
+    },
+    /// It must be stored as bytes.
+    Refused(Refusal),
+}
+
+/// What became of all of a group.
+pub(super) struct MergedGroup {
+    /// By pending table.
+    pub(super) fates: Vec<Fate>,
+    pub(super) stored: StoredCounts,
+    pub(super) read_bytes: u64,
+    pub(super) literal_bytes: u64,
+    pub(super) lost_runs: u64,
+    pub(super) encoders: BTreeSet<u32>,
+}
+
+/// How far a table is.
+struct Progress {
+    /// Merges that still have blocks of it.
+    left: usize,
+    parts: BTreeMap<usize, MergedBlocks>,
+    fate: Option<Fate>,
+}
+
+/// One merge.
+struct Range {
+    class: usize,
+    low: Option<Vec<u8>>,
+    high: Option<Vec<u8>>,
+    /// Positions in the class.
+    tables: Vec<usize>,
+}
+
+struct Group<'a, 's, 'h> {
+    job: &'a Job,
+    pending: &'a [Pending<'s, 'h>],
+    classes: Vec<Class>,
+    ranges: Vec<Range>,
+    base: BaseIndex,
+    progress: Vec<Mutex<Progress>>,
+    totals: Mutex<Totals>,
+}
+
+#[derive(Default)]
+struct Totals {
+    stored: StoredCounts,
+    read_bytes: u64,
+    literal_bytes: u64,
+    lost_runs: u64,
+    encoders: BTreeSet<u32>,
+}
+
+/// Stores tables as sorted runs against a base.
+pub(super) fn merge_group(
+    repository: &Repository,
+    job: &Job,
+    writer: &Writer,
+    pending: &[Pending<'_, '_>],
+    base: &[&FileContent],
+) -> Result<MergedGroup> {
+    let mut refused = BTreeMap::new();
+    let classes = survey(pending, |number, refusal| drop(refused.insert(number, refusal)))?;
+    let ranges: Vec<Range> = classes.iter().enumerate().flat_map(|(number, class)| ranges_of(number, class)).collect();
+    let mut progress: Vec<Progress> = (0..pending.len())
+        .map(|number| Progress { left: 0, parts: BTreeMap::new(), fate: refused.remove(&number).map(Fate::Refused) })
+        .collect();
+    for range in &ranges {
+        let class = classes.get(range.class).map_or(&[][..], |class| &class.tables);
+        for table in range.tables.iter().filter_map(|table| class.get(*table)) {
+            if let Some(progress) = progress.get_mut(table.pending) {
+                progress.left += 1;
+            }
+        }
+    }
+    let base = BaseIndex::new(writer.reader(), &mut Worker::new(repository, writer)?.context, base)?;
+    let progress = progress.into_iter().map(Mutex::new).collect();
+    let group = Group { job, pending, classes, ranges, base, progress, totals: Mutex::default() };
+    let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
+    std::thread::scope(|scope| {
+        for _ in 0..job.threads.max(1) {
+            scope.spawn(|| {
+                fault.note(Worker::new(repository, writer).and_then(|mut worker| {
+                    while let Some(range) = group.ranges.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        if fault.is_set() {
+                            break;
+                        }
+                        group.merge(range, &mut worker)?;
+                    }
+                    let stored = worker.stored;
+                    let mut totals = lock(&group.totals);
+                    totals.stored.new_chunks += stored.new_chunks;
+                    totals.stored.new_bytes += stored.new_bytes;
+                    totals.stored.left_over_bytes += stored.left_over_bytes;
+                    Ok(())
+                }));
+            });
+        }
+    });
+    fault.into_result()?;
+    let fates = group.progress.into_iter().map(|progress| {
+        let fate = progress.into_inner().unwrap_or_else(PoisonError::into_inner).fate;
+        fate.ok_or_else(|| OpsError::Damage("a table was left out of every merge".into()))
+    });
+    let fates = fates.collect::<Result<_>>()?;
+    let Totals { stored, read_bytes, literal_bytes, lost_runs, encoders } =
+        group.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(MergedGroup { fates, stored, read_bytes, literal_bytes, lost_runs, encoders })
+}
+
+fn ranges_of(number: usize, class: &Class) -> Vec<Range> {
+    let bounds: Vec<Option<Vec<u8>>> =
+        std::iter::once(None).chain(class.boundaries.iter().cloned().map(Some)).chain(std::iter::once(None)).collect();
+    let range = |pair: &[Option<Vec<u8>>]| {
+        let (low, high) = (pair.first().cloned().flatten(), pair.last().cloned().flatten());
+        let is_in = |table: &Surveyed| table.may_be_in(class.order, low.as_deref(), high.as_deref());
+        let tables = class.tables.iter().enumerate().filter(|(_, table)| is_in(table)).map(|(position, _)| position).collect();
+        Range { class: number, low, high, tables }
+    };
+    bounds.windows(2).map(range).collect()
+}
+
+impl Group<'_, '_, '_> {
+    fn merge(&self, range: &Range, worker: &mut Worker<'_>) -> Result<()> {
+        self.job.cancel.check()?;
+        let Some(class) = self.classes.get(range.class) else { return Ok(()) };
+        let (low, high) = (range.low.as_deref(), range.high.as_deref());
+        let mut open = Vec::new();
+        for table in range.tables.iter().filter_map(|table| class.tables.get(*table)) {
+            let Some(pending) = self.pending.get(table.pending) else { continue };
+            let source = SourceFile::open(pending.table.root, pending.table.entry)?;
+            let map = read_map(&source, pending).map_err(|error| OpsError::Damage(format!("the index changed while it was read: {error}")))?;
+            open.push((table, source, map));
+        }
+        let sources: Vec<Source<'_, '_>> = open.iter().map(|(_, source, _)| Source(source)).collect();
+        let inputs = open.iter().zip(&sources).map(|((table, _, map), file)| TableInput {
+            file,
+            map,
+            probe: &table.probe,
+            blocks: blocks_in(map, class.order, low, high),
+        });
+        let base = self.base.runs(worker.writer.reader(), &mut worker.context, class.order, low, high)?;
+        let merge = Merge {
+            order: class.order,
+            timestamp_size: class.timestamp_size,
+            chunker: worker.repository.config().chunker,
+            base,
+        };
+        let outcome = merge.run(inputs.collect(), worker)?;
+        {
+            let mut totals = lock(&self.totals);
+            totals.literal_bytes += outcome.literal_bytes;
+            totals.lost_runs += outcome.lost_runs;
+        }
+        let range_number = self.ranges.iter().position(|other| std::ptr::eq(other, range)).unwrap_or(0);
+        let tables: Vec<&Surveyed> = open.iter().map(|(table, ..)| *table).collect();
+        for (_, source, _) in open {
+            source.finish()?;
+        }
+        for (table, merged) in tables.into_iter().zip(outcome.tables) {
+            self.advance(table, range_number, merged.outcome, worker)?;
+        }
+        Ok(())
+    }
+
+    /// Notes what a merge made of a table; with the last of its merges the table is completed.
+    fn advance(
+        &self,
+        table: &Surveyed,
+        range: usize,
+        outcome: std::result::Result<MergedBlocks, Refusal>,
+        worker: &mut Worker<'_>,
+    ) -> Result<()> {
+        let (Some(progress), Some(pending)) = (self.progress.get(table.pending), self.pending.get(table.pending)) else { return Ok(()) };
+        let parts = {
+            let mut progress = lock(progress);
+            progress.left -= 1;
+            match outcome {
+                Ok(blocks) => drop(progress.parts.insert(range, blocks)),
+                Err(refusal) => progress.fate = Some(Fate::Refused(refusal)),
+            }
+            if progress.left > 0 || progress.fate.is_some() {
+                return Ok(());
+            }
+            std::mem::take(&mut progress.parts)
+        };
+        let mut encoders = BTreeSet::new();
+        for piece in parts.values().flat_map(|blocks| &blocks.pieces) {
+            encoders.extend(piece.forms.iter().map(|form| form.encoder).filter(|id| *id != 0));
+        }
+        let fate = complete(pending, parts.into_values().collect(), &table.probe, worker, &mut encoders)?;
+        if let Fate::Sorted { content, .. } = &fate {
+            self.job.progress.advance(content.size);
+            let mut totals = lock(&self.totals);
+            totals.read_bytes += content.size;
+            totals.encoders.extend(encoders);
+        }
+        lock(progress).fate = Some(fate);
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,75 @@
+//! What one thread of a merge stores and reads with.
+
+use std::sync::Arc;
+
+use esker_dedup::sorted::{ChunkStore, SortedError};
+use esker_format::ChunkId;
+use esker_format::run::Run;
+use esker_format::seal::ChunkKind;
+use esker_format::table_recipe::ChunkUse;
+use esker_repo::reader::ReadContext;
+use esker_repo::{Claim, Repository, Writer};
+
+use crate::error::{OpsError, Result};
+
+/// What was stored.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct StoredCounts {
+    pub(super) new_chunks: u64,
+    pub(super) new_bytes: u64,
+    pub(super) left_over_bytes: u64,
+}
+
+/// Stores through a writer and counts.
+pub(super) struct Worker<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) writer: &'a Writer,
+    pub(super) context: ReadContext,
+    pub(super) stored: StoredCounts,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(repository: &'a Repository, writer: &'a Writer) -> Result<Self> {
+        Ok(Self { repository, writer, context: ReadContext::new()?, stored: StoredCounts::default() })
+    }
+
+    /// Names a chunk and stores it if it is new.
+    pub(super) fn store(&mut self, kind: ChunkKind, bytes: Vec<u8>) -> Result<ChunkId> {
+        let id = self.repository.sealing().chunk_id(kind, &bytes);
+        let len = bytes.len() as u64;
+        match self.writer.claim(&id)? {
+            Claim::New => {
+                self.stored.new_chunks += 1;
+                self.stored.new_bytes += len;
+                self.writer.submit(kind, id, bytes)?;
+            }
+            Claim::Known { left_over: true } => self.stored.left_over_bytes += len,
+            Claim::Known { left_over: false } | Claim::Mine => {}
+        }
+        Ok(id)
+    }
+}
+
+impl ChunkStore for Worker<'_> {
+    type Error = OpsError;
+
+    fn load_run(&mut self, id: &ChunkId) -> Result<Option<Arc<Run>>> {
+        if !self.writer.holds(id)? {
+            return Ok(None);
+        }
+        match self.writer.reader().read(&mut self.context, id) {
+            Ok(bytes) => Ok(Run::decode(&bytes).ok().map(Arc::new)),
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn store_run(&mut self, bytes: Vec<u8>) -> Result<ChunkId> {
+        self.store(ChunkKind::Run, bytes)
+    }
+
+    fn store_bytes(&mut self, bytes: &[u8]) -> Result<ChunkUse> {
+        let len = u32::try_from(bytes.len()).map_err(|_| SortedError::Recipe("a chunk over 4 GiB".into()))?;
+        Ok(ChunkUse { id: self.store(ChunkKind::Bytes, bytes.to_vec())?, len })
+    }
+}
