@@ -1,6 +1,7 @@
 //! `config`: what every reader and writer of a repository must know first (format-spec chapter 2).
 
 use crate::error::{FormatError, Result};
+use crate::formats;
 use crate::ids::RepositoryId;
 use crate::layout::ObjectKind;
 use crate::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
@@ -62,7 +63,7 @@ impl Config {
     /// The object's bytes: header, fields, BLAKE3 of everything before.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        write_header(&mut out, ObjectKind::Config);
+        write_header(&mut out, ObjectKind::Config, formats::FIRST);
         out.raw(&self.repository.0);
         out.u8(u8::from(self.encrypted));
         out.u8(FASTCDC_2020);

@@ -4,8 +4,9 @@
 //! pack, and one chunk may stand in several packs.
 
 use crate::error::{FormatError, Result};
+use crate::formats;
 use crate::ids::{ObjectId, SessionId};
-use crate::layout::{PackKind, PackName};
+use crate::layout::{ObjectKind, PackKind, PackName};
 use crate::limits::PACK_MAX;
 use crate::pack::{FrameTable, check_kinds, read_frames};
 use crate::wire::{Reader, Record, Writer};
@@ -50,7 +51,8 @@ impl Record for IndexedPack {
             return Err(FormatError::BadValue { field: "pack format", found: "0".into() });
         }
         let frames = read_frames(input)?;
-        check_kinds(kind, &frames)?;
+        // A segment knows no more kinds of chunk than its own format, whatever it says of the pack.
+        check_kinds(kind, format.min(input.format()), &frames)?;
         let bytes = frames.iter().map(|frame| u64::from(frame.stored_len)).sum::<u64>();
         if bytes > PACK_MAX {
             return Err(FormatError::OverLimit { field: "pack", found: bytes, limit: PACK_MAX });
@@ -61,6 +63,11 @@ impl Record for IndexedPack {
 
 impl Record for IndexSegment {
     const NAME: &'static str = "index segment";
+
+    fn format(&self) -> u16 {
+        let newest = self.packs.iter().map(|pack| pack.table.format).max().unwrap_or(formats::FIRST);
+        newest.clamp(formats::FIRST, formats::newest(ObjectKind::IndexSegment))
+    }
 
     fn write(&self, out: &mut Writer) {
         out.list(&self.replaces, |out, id| out.raw(&id.0));

@@ -5,10 +5,11 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{check_hash, seal_with_hash};
 use crate::error::{FormatError, Result};
+use crate::formats;
 use crate::layout::ObjectKind;
 use crate::limits;
 use crate::seal::{MasterKey, Part, Sealer};
-use crate::sealed_object::{FORMAT, read_header, write_header_of};
+use crate::sealed_object::{read_header, write_header};
 use crate::wire::{Reader, Record, Writer};
 
 const WRAPPED: Part = Part { number: 0, role: 2 };
@@ -102,7 +103,7 @@ impl KeyObject {
         if found > limit {
             return Err(FormatError::OverLimit { field: "label", found, limit });
         }
-        let mut key = Self { format: FORMAT, kind, salt, wrapped: content.to_bytes() };
+        let mut key = Self { format: formats::FIRST, kind, salt, wrapped: content.to_bytes() };
         let sealer = Sealer::aead(&*key.derive(secret)?)?;
         let aad = key.head();
         sealer.seal(WRAPPED, &aad, &mut key.wrapped)?;
@@ -161,7 +162,7 @@ impl KeyObject {
             KeyKind::Recovery => (2, NO_COST),
         };
         let mut out = Writer::default();
-        write_header_of(&mut out, ObjectKind::Key, self.format);
+        write_header(&mut out, ObjectKind::Key, self.format);
         out.u8(kind);
         out.u32(cost.memory_kib);
         out.u32(cost.passes);

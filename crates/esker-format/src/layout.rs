@@ -88,7 +88,7 @@ pub const FENCES: &str = "fences";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum PackKind {
-    /// Chunks of files.
+    /// Chunks of files, and of their sorted runs.
     Data = 1,
     /// Pieces of tables and recipes.
     Meta = 2,

@@ -12,6 +12,7 @@ pub mod doomed;
 pub mod engine;
 pub mod error;
 pub mod file_table;
+pub mod formats;
 pub mod ids;
 pub mod index_segment;
 pub mod key;

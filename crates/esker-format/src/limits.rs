@@ -14,7 +14,7 @@ pub const TABLE_PIECE_MAX: usize = 4 << 20;
 pub const CONTROL_PLAIN_MAX: usize = 128 << 20;
 /// Bytes of `config` and of a key object, at most.
 pub const SMALL_OBJECT_MAX: usize = 4096;
-/// Bytes of a label, a cluster, host or space name, a tag.
+/// Bytes of a label, a cluster, host or space name, a tag, the reason of a fallback.
 pub const NAME_MAX: usize = 1024;
 /// Bytes of a relative path (Linux allows 4,096; every component at most 255).
 pub const PATH_MAX: usize = 4096;
@@ -44,7 +44,7 @@ pub const BUILT_NUMBERS_MAX: u64 = 1 << 16;
 pub const LIST_MAX: u64 = 1 << 26;
 /// Hosts of one backup, at most.
 pub const HOSTS_MAX: u64 = 1 << 16;
-/// Tags, warnings and column families of one backup, engine or note, at most.
+/// Tags, warnings, fallbacks and column families of one backup, engine or note, at most.
 pub const TEXTS_MAX: u64 = 1 << 14;
 /// Pieces of one table, at most.
 pub const TABLE_PIECES_MAX: usize = 1 << 20;

@@ -16,6 +16,7 @@ pub const SALT_LEN: usize = 32;
 
 const CHUNK_ID_BYTES: &str = "esker 2026 v1 chunk id of bytes";
 const CHUNK_ID_TABLE: &str = "esker 2026 v1 chunk id of tables";
+const CHUNK_ID_RUN: &str = "esker 2026 v1 chunk id of runs";
 const PACK_KEY: &str = "esker 2026 v1 pack key";
 const CONTROL_KEY: &str = "esker 2026 v1 control object key";
 const CHECKSUM_KEY: &str = "esker 2026 v1 checksum of a plain object";
@@ -24,7 +25,7 @@ const CHECKSUM_KEY: &str = "esker 2026 v1 checksum of a plain object";
 #[derive(Clone)]
 pub struct MasterKey(pub Zeroizing<[u8; 32]>);
 
-/// What a chunk holds (format-spec chapter 5). 3 and 4 are kept for sorted runs and their sparse forms.
+/// What a chunk holds (format-spec chapter 4). 4 is kept for sparse forms of runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ChunkKind {
@@ -32,6 +33,8 @@ pub enum ChunkKind {
     Bytes = 1,
     /// A piece of a table or recipe.
     Table = 2,
+    /// Entries of sorted runs.
+    Run = 3,
 }
 
 impl ChunkKind {
@@ -43,6 +46,7 @@ impl ChunkKind {
         match value {
             1 => Ok(Self::Bytes),
             2 => Ok(Self::Table),
+            3 => Ok(Self::Run),
             other => Err(FormatError::BadValue { field: "chunk kind", found: other.to_string() }),
         }
     }
@@ -63,13 +67,15 @@ pub struct Secrets {
     master: MasterKey,
     bytes_id: Zeroizing<[u8; 32]>,
     table_id: Zeroizing<[u8; 32]>,
+    run_id: Zeroizing<[u8; 32]>,
 }
 
 impl Sealing {
     /// Sealing under this master key.
     pub fn encrypted(master: MasterKey) -> Self {
         let derive = |context| Zeroizing::new(blake3::derive_key(context, master.0.as_slice()));
-        Self::Encrypted(Secrets { bytes_id: derive(CHUNK_ID_BYTES), table_id: derive(CHUNK_ID_TABLE), master })
+        let (bytes_id, table_id, run_id) = (derive(CHUNK_ID_BYTES), derive(CHUNK_ID_TABLE), derive(CHUNK_ID_RUN));
+        Self::Encrypted(Secrets { bytes_id, table_id, run_id, master })
     }
 
     /// The byte that stands for the mode in every sealed object.
@@ -89,14 +95,16 @@ impl Sealing {
         }
     }
 
-    /// The id of a chunk with this content. Tables have ids of their own, so that a table is never taken from a data
-    /// pack that happens to hold the same bytes.
+    /// The id of a chunk with this content. Each kind has ids of its own, so that a table or run is never taken from bytes of
+    /// a file that happen to be the same.
     pub fn chunk_id(&self, kind: ChunkKind, plain: &[u8]) -> ChunkId {
         let hash = match (self, kind) {
             (Self::Plain, ChunkKind::Bytes) => blake3::hash(plain),
             (Self::Plain, ChunkKind::Table) => blake3::Hasher::new_derive_key(CHUNK_ID_TABLE).update(plain).finalize(),
+            (Self::Plain, ChunkKind::Run) => blake3::Hasher::new_derive_key(CHUNK_ID_RUN).update(plain).finalize(),
             (Self::Encrypted(keys), ChunkKind::Bytes) => blake3::keyed_hash(&keys.bytes_id, plain),
             (Self::Encrypted(keys), ChunkKind::Table) => blake3::keyed_hash(&keys.table_id, plain),
+            (Self::Encrypted(keys), ChunkKind::Run) => blake3::keyed_hash(&keys.run_id, plain),
         };
         ChunkId(*hash.as_bytes())
     }

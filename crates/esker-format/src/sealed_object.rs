@@ -4,6 +4,7 @@
 //! is authenticated with it, and so is the object's place when its name is not a hash.
 
 use crate::error::{FormatError, Result};
+use crate::formats;
 use crate::layout::ObjectKind;
 use crate::limits;
 use crate::seal::{Part, SALT_LEN, Sealing, TAG_LEN};
@@ -11,8 +12,6 @@ use crate::wire::{Reader, Record, Writer};
 
 /// The first bytes of every object.
 pub const MAGIC: &[u8; 5] = b"ESKER";
-/// The newest format of every kind of object that this version reads and writes.
-pub const FORMAT: u16 = 1;
 /// Bytes of magic, kind and format.
 pub const HEADER_LEN: usize = 8;
 
@@ -23,13 +22,8 @@ const ZSTD: u8 = 1;
 /// What a zstd frame begins with (RFC 8878); a skippable frame, which decodes to nothing, does not.
 const ZSTD_MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
-/// Appends magic, kind and format.
-pub fn write_header(out: &mut Writer, kind: ObjectKind) {
-    write_header_of(out, kind, FORMAT);
-}
-
-/// Appends magic, kind and the format that an object was read in: what authenticates an old object stays its own.
-pub fn write_header_of(out: &mut Writer, kind: ObjectKind, format: u16) {
+/// Appends magic, kind and the format that an object is in: what authenticates an old object stays its own.
+pub fn write_header(out: &mut Writer, kind: ObjectKind, format: u16) {
     out.raw(MAGIC);
     out.u8(kind as u8);
     out.u16(format);
@@ -51,25 +45,22 @@ pub fn read_header(input: &mut Reader<'_>, kind: ObjectKind) -> Result<u16> {
     if found != kind as u8 {
         return Err(FormatError::WrongKind { expected, found: format!("an object of kind {found}") });
     }
-    match input.u16("format")? {
-        FORMAT => Ok(FORMAT),
-        0 => Err(FormatError::BadValue { field: "format", found: "0".into() }),
-        found => Err(FormatError::TooNew { what: expected, found, known: FORMAT }),
-    }
+    formats::check(kind, input.u16("format")?)
 }
 
-/// Seals a record. `place` is the object's path if the path is not the hash of its bytes, else empty.
+/// Seals a record in the lowest format that can express it. `place` is the object's path if the path is not the hash of its bytes, else empty.
 ///
 /// # Errors
 /// `OverLimit` for a payload over `CONTROL_PLAIN_MAX`; whatever would keep a reader from decoding the record; `Codec`.
 pub fn seal_object<R: Record>(sealing: &Sealing, kind: ObjectKind, place: &str, salt: [u8; SALT_LEN], record: &R) -> Result<Vec<u8>> {
     let plain = record.to_bytes();
     let plain_len = check_len(plain.len() as u64)?;
-    R::from_bytes(&plain)?;
+    let format = formats::check(kind, record.format())?;
+    R::from_bytes_in(format, &plain)?;
     let packed = zstd::bulk::compress(&plain, 3).map_err(|error| FormatError::Codec { what: "compression", why: error.to_string() })?;
     let (codec, mut body) = if packed.len() < plain.len() { (ZSTD, packed) } else { (RAW, plain) };
     let mut out = Writer::default();
-    write_header(&mut out, kind);
+    write_header(&mut out, kind, format);
     out.u8(sealing.mode());
     out.u8(codec);
     out.u32(plain_len);
@@ -86,7 +77,7 @@ pub fn seal_object<R: Record>(sealing: &Sealing, kind: ObjectKind, place: &str, 
 /// `TooNew`, `WrongKind`, `WrongMode`, `Damaged`, and whatever is wrong with the record inside.
 pub fn open_object<R: Record>(sealing: &Sealing, kind: ObjectKind, place: &str, object: &[u8]) -> Result<R> {
     let mut input = Reader::new(object);
-    read_header(&mut input, kind)?;
+    let format = read_header(&mut input, kind)?;
     let mode = input.u8("mode")?;
     if mode != sealing.mode() {
         let (found, expected) = (Sealing::mode_name(mode), Sealing::mode_name(sealing.mode()));
@@ -99,12 +90,15 @@ pub fn open_object<R: Record>(sealing: &Sealing, kind: ObjectKind, place: &str, 
     let (envelope, _) = object.split_at_checked(ENVELOPE_LEN).unwrap_or((object, &[]));
     let opened = sealing.control_sealer(&salt)?.open(WHOLE, &aad(envelope, place), &mut body, kind.name())?;
     match codec {
-        RAW if opened.len() == plain_len as usize => R::from_bytes(opened),
+        RAW if opened.len() == plain_len as usize => R::from_bytes_in(format, opened),
         ZSTD => {
             check_one_frame(opened)?;
             let plain = zstd::bulk::decompress(opened, plain_len as usize)
                 .map_err(|error| FormatError::Codec { what: "decompression", why: error.to_string() })?;
-            if plain.len() == plain_len as usize { R::from_bytes(&plain) } else { Err(FormatError::Damaged { what: kind.name() }) }
+            match plain.len() == plain_len as usize {
+                true => R::from_bytes_in(format, &plain),
+                false => Err(FormatError::Damaged { what: kind.name() }),
+            }
         }
         _ => Err(FormatError::BadValue { field: "codec", found: codec.to_string() }),
     }

@@ -2,7 +2,7 @@
 //! length-prefixed bytes. `Writer` and `Reader` are a pair; what one writes the other reads.
 
 use crate::error::{FormatError, Result};
-use crate::limits;
+use crate::{formats, limits};
 
 /// Items that a list makes room for before it has read any: a short item may be a long one in memory.
 const LIST_RESERVED: usize = 1024;
@@ -12,10 +12,15 @@ pub trait Record: Sized {
     /// What people call it, for errors.
     const NAME: &'static str;
 
+    /// The lowest format that can express this record where it is an object of its own (V4).
+    fn format(&self) -> u16 {
+        formats::FIRST
+    }
+
     /// Appends the record.
     fn write(&self, out: &mut Writer);
 
-    /// Reads the record that `write` wrote.
+    /// Reads the record that `write` wrote, in the layout of the reader's format.
     ///
     /// # Errors
     /// Whatever is wrong with the bytes.
@@ -28,12 +33,20 @@ pub trait Record: Sized {
         out.into_bytes()
     }
 
-    /// The record that these bytes hold, all of them.
+    /// The record that these bytes hold, all of them, in the first format.
     ///
     /// # Errors
     /// Whatever is wrong with the bytes, also bytes left over.
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let mut input = Reader::new(bytes);
+        Self::from_bytes_in(formats::FIRST, bytes)
+    }
+
+    /// The record that these bytes hold, all of them, as they stand in an object of this format.
+    ///
+    /// # Errors
+    /// As `from_bytes`.
+    fn from_bytes_in(format: u16, bytes: &[u8]) -> Result<Self> {
+        let mut input = Reader::in_format(format, bytes);
         let record = Self::read(&mut input)?;
         input.finish(Self::NAME)?;
         Ok(record)
@@ -132,12 +145,23 @@ impl Writer {
 pub struct Reader<'a> {
     rest: &'a [u8],
     offset: usize,
+    format: u16,
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first of these bytes.
+    /// Starts at the first of these bytes, of the first format.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, offset: 0 }
+        Self::in_format(formats::FIRST, bytes)
+    }
+
+    /// Starts at the first of these bytes, which stand in an object of this format.
+    pub fn in_format(format: u16, bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, offset: 0, format }
+    }
+
+    /// The format of the object that the bytes stand in; what it decides is read by it.
+    pub fn format(&self) -> u16 {
+        self.format
     }
 
     /// How many bytes are left.

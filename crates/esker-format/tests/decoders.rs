@@ -263,7 +263,7 @@ proptest! {
     #[test]
     fn packs_come_back(chunks in vec(vec(0..4u8, 0..300), 0..6), encrypted: bool) {
         let sealing = if encrypted { samples::encrypted() } else { samples::plain() };
-        let mut builder = PackBuilder::new(&sealing, PackKind::Data, [3; 32]).unwrap();
+        let mut builder = PackBuilder::new(&sealing, PackKind::Data, 1, [3; 32]).unwrap();
         let mut encoder = FrameEncoder::new(3).unwrap();
         for chunk in &chunks {
             let (codec, body) = encoder.encode(chunk).unwrap();

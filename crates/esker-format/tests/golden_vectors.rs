@@ -96,7 +96,7 @@ fn chapter_05_pack() {
     ];
     let blocks = packs.map(|(name, kind, chunk_kind, chunks)| {
         let build = |sealing: esker_format::seal::Sealing| {
-            let mut builder = PackBuilder::new(&sealing, kind, SALT).unwrap();
+            let mut builder = PackBuilder::new(&sealing, kind, 1, SALT).unwrap();
             let mut encoder = FrameEncoder::new(3).unwrap();
             for chunk in chunks {
                 let (codec, body) = encoder.encode(chunk.as_bytes()).unwrap();

@@ -9,8 +9,9 @@ mod samples;
 use esker_format::config::Config;
 use esker_format::engine::EngineRecord;
 use esker_format::file_table::{FileRow, Node};
+use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{Argon2Cost, KeyObject, Secret, Unwrapped};
-use esker_format::layout::{ObjectKind, PackKind, SessionRecord, session_from_path};
+use esker_format::layout::{ObjectKind, PackKind, PackName, SessionRecord, session_from_path};
 use esker_format::limits::{CHUNK_PLAIN_MAX, HOSTS_MAX, INLINE_MAX, NAME_MAX, RECIPE_OPS_MAX, TABLE_PIECE_MAX, TEXTS_MAX};
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::note::Note;
@@ -158,7 +159,7 @@ fn beats_count_from_one_in_eight_digits() {
 #[test]
 fn a_pack_says_how_it_is_sealed() {
     for (ours, theirs, mode) in [(plain(), encrypted(), 1), (encrypted(), plain(), 0)] {
-        let pack = PackBuilder::new(&theirs, PackKind::Data, [3; 32]).unwrap().finish().unwrap();
+        let pack = PackBuilder::new(&theirs, PackKind::Data, 1, [3; 32]).unwrap().finish().unwrap();
         assert_eq!(pack.bytes[8], mode);
         assert!(matches!(FrameTable::of_pack(&ours, PackKind::Data, &pack.bytes), Err(FormatError::WrongMode { .. })));
         let mut unknown = pack.bytes;
@@ -169,14 +170,16 @@ fn a_pack_says_how_it_is_sealed() {
 
 #[test]
 fn a_pack_of_a_newer_format_is_named_as_such_whatever_else_is_wrong() {
-    let mut pack = PackBuilder::new(&plain(), PackKind::Data, [3; 32]).unwrap().finish().unwrap().bytes;
-    (pack[6], pack[8]) = (2, 9);
-    assert!(matches!(FrameTable::of_pack(&plain(), PackKind::Data, &pack), Err(FormatError::TooNew { found: 2, .. })));
+    let mut pack = PackBuilder::new(&plain(), PackKind::Data, 1, [3; 32]).unwrap().finish().unwrap().bytes;
+    (pack[6], pack[8]) = (3, 9);
+    assert!(matches!(FrameTable::of_pack(&plain(), PackKind::Data, &pack), Err(FormatError::TooNew { found: 3, known: 2, .. })));
+    assert!(matches!(PackBuilder::new(&plain(), PackKind::Data, 3, [3; 32]), Err(FormatError::TooNew { .. })));
+    assert!(is_bad(PackBuilder::new(&plain(), PackKind::Data, 0, [3; 32])));
 }
 
 #[test]
 fn frames_are_bound_to_the_format_of_their_pack() {
-    let mut builder = PackBuilder::new(&plain(), PackKind::Data, [3; 32]).unwrap();
+    let mut builder = PackBuilder::new(&plain(), PackKind::Data, 1, [3; 32]).unwrap();
     builder.add(plain().chunk_id(ChunkKind::Bytes, b"x"), ChunkKind::Bytes, Codec::Raw, 1, b"x".to_vec()).unwrap();
     let pack = builder.finish().unwrap();
     let frame = pack.table.frames().next().unwrap();
@@ -193,19 +196,54 @@ fn frames_are_bound_to_the_format_of_their_pack() {
 #[test]
 fn a_pack_holds_chunks_of_its_own_kind() {
     let chunk = |kind| plain().chunk_id(kind, b"x");
-    for (pack, kind) in [(PackKind::Data, ChunkKind::Table), (PackKind::Meta, ChunkKind::Bytes)] {
-        let mut builder = PackBuilder::new(&plain(), pack, [3; 32]).unwrap();
-        assert!(is_bad(builder.add(chunk(kind), kind, Codec::Raw, 1, b"x".to_vec())));
+    // Kind and format of the pack, kind of the chunk, and whether it may stand there.
+    for (pack, format, kind, may_stand) in [
+        (PackKind::Data, 1, ChunkKind::Bytes, true),
+        (PackKind::Data, 1, ChunkKind::Table, false),
+        (PackKind::Data, 1, ChunkKind::Run, false),
+        (PackKind::Data, 2, ChunkKind::Bytes, true),
+        (PackKind::Data, 2, ChunkKind::Table, false),
+        (PackKind::Data, 2, ChunkKind::Run, true),
+        (PackKind::Meta, 1, ChunkKind::Bytes, false),
+        (PackKind::Meta, 2, ChunkKind::Run, false),
+        (PackKind::Meta, 2, ChunkKind::Table, true),
+    ] {
+        let mut builder = PackBuilder::new(&plain(), pack, format, [3; 32]).unwrap();
+        let added = builder.add(chunk(kind), kind, Codec::Raw, 1, b"x".to_vec());
         let entry = FrameEntry { chunk: chunk(kind), kind, codec: Codec::Raw, stored_len: 17, plain_len: 1 };
-        assert!(is_bad(FrameTable::of_pack(&plain(), pack, &pack_with(pack, &entry))));
+        let read = FrameTable::of_pack(&plain(), pack, &pack_with(pack, format, &entry));
+        assert_eq!((added.is_ok(), read.is_ok()), (may_stand, may_stand), "{kind:?} in a {pack:?} pack of format {format}");
+        assert!(may_stand || is_bad(added) && is_bad(read));
     }
-    let entry = FrameEntry { chunk: chunk(ChunkKind::Bytes), kind: ChunkKind::Bytes, codec: Codec::Raw, stored_len: 17, plain_len: 1 };
-    assert!(FrameTable::of_pack(&plain(), PackKind::Data, &pack_with(PackKind::Data, &entry)).is_ok());
+    assert!(ChunkKind::from_u8(4).is_err());
+}
+
+#[test]
+fn a_segment_names_runs_only_in_packs_and_segments_of_the_second_format() {
+    let run = FrameEntry { chunk: ChunkId([1; 32]), kind: ChunkKind::Run, codec: Codec::Raw, stored_len: 17, plain_len: 1 };
+    let named = |format| {
+        let name = PackName { kind: PackKind::Data, session: samples::SESSION, id: samples::object(1) };
+        let table = FrameTable { format, salt: [3; 32], frames: vec![run] };
+        IndexSegment { replaces: Vec::new(), packs: vec![IndexedPack { name, table }] }
+    };
+    assert_eq!(IndexSegment::from_bytes_in(2, &named(2).to_bytes()).unwrap(), named(2));
+    assert!(is_bad(IndexSegment::from_bytes_in(1, &named(2).to_bytes())));
+    assert!(is_bad(IndexSegment::from_bytes_in(2, &named(1).to_bytes())));
+    assert!(is_bad(sealed(ObjectKind::IndexSegment, &named(1))));
+    // The segment's format follows from the packs it names.
+    let object =
+        |format| sealed(ObjectKind::IndexSegment, &IndexSegment { packs: without_frames(&named(format)), ..named(format) }).unwrap();
+    assert_eq!((object(1)[6], object(2)[6]), (1, 2));
+}
+
+fn without_frames(segment: &IndexSegment) -> Vec<IndexedPack> {
+    let empty = |pack: &IndexedPack| IndexedPack { table: FrameTable { frames: Vec::new(), ..pack.table.clone() }, ..pack.clone() };
+    segment.packs.iter().map(empty).collect()
 }
 
 /// A pack with a sealed table of one entry, and zeros where its frame would stand.
-fn pack_with(kind: PackKind, entry: &FrameEntry) -> Vec<u8> {
-    let empty = PackBuilder::new(&plain(), kind, [3; 32]).unwrap().finish().unwrap().bytes;
+fn pack_with(kind: PackKind, format: u16, entry: &FrameEntry) -> Vec<u8> {
+    let empty = PackBuilder::new(&plain(), kind, format, [3; 32]).unwrap().finish().unwrap().bytes;
     let head = &empty[..HEAD_LEN];
     let mut table = [&[1], entry.to_bytes().as_slice()].concat();
     let tail = [&(table.len() as u32 + 16).to_le_bytes(), &1u32.to_le_bytes(), &empty[empty.len() - TAIL_LEN + 8..]].concat();

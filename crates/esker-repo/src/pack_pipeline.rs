@@ -45,6 +45,7 @@ struct Job {
 struct Shared {
     repository: Arc<Repository>,
     session: SessionId,
+    format: u16,
     level: i32,
     open: [Mutex<Option<PackBuilder>>; 2],
     acknowledged: Mutex<Vec<IndexedPack>>,
@@ -63,10 +64,12 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(crate) fn start(repository: &Arc<Repository>, session: SessionId, level: i32, workers: usize) -> Result<Self> {
+    /// Starts the workers of a session whose packs are of this format.
+    pub(crate) fn start(repository: &Arc<Repository>, session: SessionId, format: u16, level: i32, workers: usize) -> Result<Self> {
         let shared = Arc::new(Shared {
             repository: Arc::clone(repository),
             session,
+            format,
             level,
             open: [Mutex::new(None), Mutex::new(None)],
             acknowledged: Mutex::new(Vec::new()),
@@ -187,7 +190,7 @@ impl Shared {
                 None => {
                     let salt = random(self.repository.environment())?;
                     let room = self.repository.config.pack_target as usize + self.repository.config.chunker.max as usize;
-                    PackBuilder::new(&self.repository.sealing, pack_kind, salt).map_err(damaged)?.with_room(room)
+                    PackBuilder::new(&self.repository.sealing, pack_kind, self.format, salt).map_err(damaged)?.with_room(room)
                 }
             };
             pack.add(job.id, job.kind, codec, plain_len, body).map_err(damaged)?;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use esker_format::doomed::DoomedList;
+use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::ObjectKind;
 use esker_format::manifest::Manifest;
@@ -34,11 +35,14 @@ pub struct WriterOptions {
     pub level: Option<i32>,
     /// Read every chunk that stands in the repository already before it is relied upon, and store it again if it is damaged.
     pub distrust: bool,
+    /// Whether the session may store runs and recipes over them: its packs, index segments and manifest are then of the format
+    /// that has them, else of the first.
+    pub sorted_runs: bool,
 }
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { workers: std::thread::available_parallelism().map_or(2, usize::from), level: None, distrust: false }
+        Self { workers: std::thread::available_parallelism().map_or(2, usize::from), level: None, distrust: false, sorted_runs: false }
     }
 }
 
@@ -87,7 +91,8 @@ impl View {
         let (listing, doomed) = list_with_doomed(repository)?;
         let synced = repository.sync_index(&listing, &doomed)?;
         let level = options.level.unwrap_or(i32::from(repository.config.zstd_level));
-        let pipeline = Pipeline::start(repository, session, level, options.workers)?;
+        let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
+        let pipeline = Pipeline::start(repository, session, format, level, options.workers)?;
         let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
         Ok(Self { listing, synced, pipeline, claims: repository.scratch_map()?, distrust })
     }

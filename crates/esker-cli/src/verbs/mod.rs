@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
 }
 
 fn version(output: &Output) -> Outcome {
-    let format = esker_format::sealed_object::FORMAT;
+    let format = esker_format::formats::NEWEST;
     let version = env!("CARGO_PKG_VERSION");
     output.result(&serde_json::json!({ "version": version, "format": format }), || format!("esker {version} (repository format {format})"));
     Ok(Exit::Done)

@@ -1,13 +1,14 @@
 //! Building a pack in memory, and opening it again before it is sent.
 
+use super::frame::check_kind;
 use super::table::{TABLE, table_aad};
-use super::{Codec, Frame, FrameDecoder, FrameEntry, FrameOpener, FrameTable, Tail, pack_kind_of, slice_of};
+use super::{Codec, Frame, FrameDecoder, FrameEntry, FrameOpener, FrameTable, Tail, slice_of};
 use crate::error::{FormatError, Result};
+use crate::formats;
 use crate::ids::{ChunkId, ObjectId};
 use crate::layout::PackKind;
 use crate::limits::{CHUNK_PLAIN_MAX, FRAME_OVERHEAD_MAX, PACK_FRAMES_MAX, PACK_MAX};
 use crate::seal::{ChunkKind, SALT_LEN, Sealing, TAG_LEN};
-use crate::sealed_object::FORMAT;
 use crate::wire::Writer;
 
 /// Builds one pack in memory.
@@ -33,15 +34,16 @@ pub struct BuiltPack {
 }
 
 impl PackBuilder {
-    /// An empty pack with a salt drawn for it.
+    /// An empty pack of this format with a salt drawn for it.
     ///
     /// # Errors
-    /// `Codec` if the cipher refuses the key.
-    pub fn new(sealing: &Sealing, kind: PackKind, salt: [u8; SALT_LEN]) -> Result<Self> {
-        let opener = FrameOpener::new(sealing, kind, FORMAT, salt)?;
+    /// `BadValue` or `TooNew` for a format that such packs do not have; `Codec` if the cipher refuses the key.
+    pub fn new(sealing: &Sealing, kind: PackKind, format: u16, salt: [u8; SALT_LEN]) -> Result<Self> {
+        formats::check(kind.object_kind(), format)?;
+        let opener = FrameOpener::new(sealing, kind, format, salt)?;
         let mut head = Writer::default();
         opener.head.write(&mut head);
-        let table = FrameTable { format: FORMAT, salt, frames: Vec::new() };
+        let table = FrameTable { format, salt, frames: Vec::new() };
         Ok(Self { kind, opener, bytes: head.into_bytes(), table, waiting: None })
     }
 
@@ -55,8 +57,8 @@ impl PackBuilder {
     /// Appends a chunk that `FrameEncoder` compressed to `body`.
     ///
     /// # Errors
-    /// `OverLimit` if the chunk is or the pack would grow over the format's limits; `BadValue` for a chunk of another kind
-    /// than the pack's.
+    /// `OverLimit` if the chunk is or the pack would grow over the format's limits; `BadValue` for a chunk of a kind
+    /// that packs of its kind and format do not hold.
     pub fn add(&mut self, chunk: ChunkId, kind: ChunkKind, codec: Codec, plain_len: u32, body: Vec<u8>) -> Result<()> {
         let stored_len = body.len() + TAG_LEN;
         let after = (self.len() + stored_len) as u64;
@@ -67,9 +69,7 @@ impl PackBuilder {
         if plain_len as usize > CHUNK_PLAIN_MAX || body.len() > CHUNK_PLAIN_MAX + FRAME_OVERHEAD_MAX - TAG_LEN {
             return over("chunk", u64::from(plain_len).max(body.len() as u64), CHUNK_PLAIN_MAX as u64);
         }
-        if pack_kind_of(kind) != self.kind {
-            return Err(FormatError::BadValue { field: "chunk kind", found: format!("{kind:?} in a {:?} pack", self.kind) });
-        }
+        check_kind(self.kind, self.table.format, kind)?;
         if self.table.frames.len() >= PACK_FRAMES_MAX {
             return over("frame count", self.table.frames.len() as u64 + 1, PACK_FRAMES_MAX as u64);
         }

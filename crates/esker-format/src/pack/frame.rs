@@ -2,11 +2,12 @@
 
 use super::Codec;
 use crate::error::{FormatError, Result};
+use crate::formats;
 use crate::ids::ChunkId;
 use crate::layout::PackKind;
 use crate::limits::{CHUNK_PLAIN_MAX, FRAME_OVERHEAD_MAX, PACK_FRAMES_MAX};
 use crate::seal::{ChunkKind, Part, SALT_LEN, Sealing, TAG_LEN};
-use crate::sealed_object::{read_header, write_header_of};
+use crate::sealed_object::{read_header, write_header};
 use crate::wire::{Reader, Record, Writer};
 
 const FRAME_ENTRY_MIN: usize = 36;
@@ -101,7 +102,7 @@ pub struct PackHead {
 
 impl PackHead {
     pub(super) fn write(&self, out: &mut Writer) {
-        write_header_of(out, self.kind.object_kind(), self.format);
+        write_header(out, self.kind.object_kind(), self.format);
         out.u8(self.mode);
         out.raw(&self.salt);
     }
@@ -127,18 +128,31 @@ pub(crate) fn read_frames(input: &mut Reader<'_>) -> Result<Vec<FrameEntry>> {
     input.list_max("frames", PACK_FRAMES_MAX as u64, FRAME_ENTRY_MIN, FrameEntry::read)
 }
 
-/// Data packs hold bytes, metadata packs tables.
-pub(crate) fn check_kinds(pack: PackKind, frames: &[FrameEntry]) -> Result<()> {
-    match frames.iter().find(|frame| pack_kind_of(frame.kind) != pack) {
-        Some(frame) => Err(FormatError::BadValue { field: "chunk kind", found: format!("{:?} in a {:?} pack", frame.kind, pack) }),
-        None => Ok(()),
+/// Every chunk is of a kind that packs of this kind and format hold.
+pub(crate) fn check_kinds(pack: PackKind, format: u16, frames: &[FrameEntry]) -> Result<()> {
+    frames.iter().try_for_each(|frame| check_kind(pack, format, frame.kind))
+}
+
+/// Data packs hold bytes and, from their second format on, runs; metadata packs hold tables.
+pub(super) fn check_kind(pack: PackKind, format: u16, chunk: ChunkKind) -> Result<()> {
+    if pack_kind_of(chunk) == pack && format >= format_of(chunk) {
+        return Ok(());
+    }
+    Err(FormatError::BadValue { field: "chunk kind", found: format!("{chunk:?} in a {pack:?} pack of format {format}") })
+}
+
+/// The first format of packs and index segments that knows such chunks.
+fn format_of(chunk: ChunkKind) -> u16 {
+    match chunk {
+        ChunkKind::Bytes | ChunkKind::Table => formats::FIRST,
+        ChunkKind::Run => formats::SORTED_RUNS,
     }
 }
 
 /// The kind of pack that a chunk belongs in.
 pub fn pack_kind_of(chunk: ChunkKind) -> PackKind {
     match chunk {
-        ChunkKind::Bytes => PackKind::Data,
+        ChunkKind::Bytes | ChunkKind::Run => PackKind::Data,
         ChunkKind::Table => PackKind::Meta,
     }
 }

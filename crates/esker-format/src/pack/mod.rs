@@ -32,27 +32,33 @@ const _: () = assert!(PACK_MAX < u32::MAX as u64);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::{FIRST, SORTED_RUNS};
     use crate::layout::PackKind;
     use crate::seal::{ChunkKind, MasterKey, Sealing};
     use zeroize::Zeroizing;
 
-    fn built(sealing: &Sealing) -> BuiltPack {
-        let mut builder = PackBuilder::new(sealing, PackKind::Data, [3; 32]).unwrap();
+    /// A pack of the first format with bytes alone, or of the second with runs among them.
+    fn built(sealing: &Sealing, format: u16) -> BuiltPack {
+        let mut builder = PackBuilder::new(sealing, PackKind::Data, format, [3; 32]).unwrap();
         let mut encoder = FrameEncoder::new(3).unwrap();
-        for text in ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "b", ""] {
-            let id = sealing.chunk_id(ChunkKind::Bytes, text.as_bytes());
+        let other = if format == FIRST { ChunkKind::Bytes } else { ChunkKind::Run };
+        let long = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+        for (kind, text) in [(other, long), (ChunkKind::Bytes, "b"), (other, "")] {
+            let id = sealing.chunk_id(kind, text.as_bytes());
             let (codec, body) = encoder.encode(text.as_bytes()).unwrap();
-            builder.add(id, ChunkKind::Bytes, codec, text.len() as u32, body).unwrap();
+            builder.add(id, kind, codec, text.len() as u32, body).unwrap();
         }
         builder.finish().unwrap()
     }
 
     #[test]
     fn every_flip_and_every_cut_of_a_pack_is_found() {
-        for sealing in [Sealing::Plain, Sealing::encrypted(MasterKey(Zeroizing::new([7; 32])))] {
-            let pack = built(&sealing);
-            pack.verify(&sealing).unwrap();
-            let again = |bytes: Vec<u8>| BuiltPack { bytes, id: pack.id, kind: pack.kind, table: pack.table.clone() }.verify(&sealing);
+        let modes = [Sealing::Plain, Sealing::encrypted(MasterKey(Zeroizing::new([7; 32])))];
+        for (sealing, format) in modes.iter().flat_map(|sealing| [(sealing, FIRST), (sealing, SORTED_RUNS)]) {
+            let pack = built(sealing, format);
+            assert_eq!((pack.bytes[6], pack.table.format), (format as u8, format));
+            pack.verify(sealing).unwrap();
+            let again = |bytes: Vec<u8>| BuiltPack { bytes, id: pack.id, kind: pack.kind, table: pack.table.clone() }.verify(sealing);
             for bit in 0..pack.bytes.len() * 8 {
                 let mut bytes = pack.bytes.clone();
                 bytes[bit / 8] ^= 1 << (bit % 8);
@@ -66,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_data_pack_does_not_pass_for_a_metadata_pack() {
-        let pack = built(&Sealing::Plain);
+        let pack = built(&Sealing::Plain, FIRST);
         assert!(FrameTable::of_pack(&Sealing::Plain, PackKind::Meta, &pack.bytes).is_err());
     }
 }

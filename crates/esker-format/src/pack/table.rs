@@ -67,10 +67,10 @@ impl FrameTable {
         let head = PackHead::decode(head, kind, sealing)?;
         let mut sealed = sealed.to_vec();
         let plain = sealing.pack_sealer(&head.salt)?.open(TABLE, &table_aad(&head, tail), &mut sealed, "frame table")?;
-        let mut input = Reader::new(plain);
+        let mut input = Reader::in_format(head.format, plain);
         let frames = read_frames(&mut input)?;
         input.finish("frame table")?;
-        check_kinds(kind, &frames)?;
+        check_kinds(kind, head.format, &frames)?;
         let table = Self { format: head.format, salt: head.salt, frames };
         if table.frames.len() == tail.frames as usize && table.pack_len(tail.table_len) == pack_len {
             Ok(table)

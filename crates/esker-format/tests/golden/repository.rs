@@ -37,7 +37,7 @@ pub struct Repository {
 impl Repository {
     pub fn build(is_encrypted: bool) -> Self {
         let sealing = if is_encrypted { encrypted() } else { plain() };
-        let pack = |kind, salt| Some(PackBuilder::new(&sealing, kind, [salt; 32]).unwrap());
+        let pack = |kind, salt| Some(PackBuilder::new(&sealing, kind, 1, [salt; 32]).unwrap());
         let (data, meta) = (pack(PackKind::Data, 0xd1), pack(PackKind::Meta, 0xd2));
         let mut repository = Self { sealing, objects: BTreeMap::new(), restored: Vec::new(), data, meta, salt: 0xe0 };
         repository.open(is_encrypted);

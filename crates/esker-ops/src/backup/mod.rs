@@ -91,7 +91,7 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
         run.report.end_dry_run(repository.environment().now_ms());
         return Ok(run.report);
     }
-    let options = WriterOptions { workers: job.threads, level: request.level, distrust: request.reread };
+    let options = WriterOptions { workers: job.threads, level: request.level, distrust: request.reread, sorted_runs: false };
     let writer = Writer::begin(repository, "backup", &options)?;
     // Only what stood in the store after the session began may be built upon.
     backups.found.retain(|backup| writer.listing().manifests.contains(&backup.id));

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use esker_format::ObjectId;
+use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::{ObjectKind, PackName};
-use esker_format::sealed_object::FORMAT;
 use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
 
 use super::Index;
@@ -80,7 +80,7 @@ impl Build<'_> {
             match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
                 Ok(segment) => {
                     // A pack of a newer format counts as named by no segment, and its own head says why it is not read.
-                    let readable = segment.packs.iter().filter(|pack| pack.table.format <= FORMAT);
+                    let readable = segment.packs.iter().filter(|pack| pack.table.format <= formats::newest(pack.name.kind.object_kind()));
                     readable.into_iter().try_for_each(|pack| filler.add(pack))?;
                     filler.source(id)?;
                 }

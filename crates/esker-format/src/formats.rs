@@ -1,0 +1,32 @@
+//! Formats: what version of its layout an object is in, counted for each kind of object (format-spec chapter 0, V1 to V9).
+
+use crate::error::{FormatError, Result};
+use crate::layout::ObjectKind;
+
+/// The first format of every kind of object.
+pub const FIRST: u16 = 1;
+/// The format in which data packs carry chunks of kind `Run`, metadata packs recipes over them, index segments such packs,
+/// and manifests such recipes.
+pub const SORTED_RUNS: u16 = 2;
+/// The newest format of any kind of object that this version reads and writes.
+pub const NEWEST: u16 = SORTED_RUNS;
+
+/// The newest format of this kind of object that this version reads and writes.
+pub fn newest(kind: ObjectKind) -> u16 {
+    match kind {
+        ObjectKind::DataPack | ObjectKind::MetaPack | ObjectKind::IndexSegment | ObjectKind::Manifest => SORTED_RUNS,
+        _ => FIRST,
+    }
+}
+
+/// Gives back a format that an object of this kind may be in.
+///
+/// # Errors
+/// `BadValue` for 0, `TooNew` for one that this version does not know.
+pub fn check(kind: ObjectKind, format: u16) -> Result<u16> {
+    match format {
+        0 => Err(FormatError::BadValue { field: "format", found: "0".into() }),
+        found if found <= newest(kind) => Ok(found),
+        found => Err(FormatError::TooNew { what: kind.name(), found, known: newest(kind) }),
+    }
+}
