@@ -6,13 +6,25 @@
 use crate::error::{FormatError, Result};
 use crate::ids::ChunkId;
 use crate::limits;
+use crate::seal::ChunkKind;
 use crate::table::{self, TableType};
-use crate::table_recipe::{TableBlocks, TableRest};
+use crate::table_recipe::{ChunkUse, RestPart, TableBlocks, TableRest};
 use crate::wire::{Reader, Record, Writer};
 
 const BYTE_CHUNKS: u8 = 1;
 const TABLE_BLOCKS: u8 = 2;
 const TABLE_REST: u8 = 3;
+
+/// A chunk as a recipe names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NamedChunk {
+    /// Which.
+    pub id: ChunkId,
+    /// What it holds.
+    pub kind: ChunkKind,
+    /// Its plain bytes, if the recipe states them.
+    pub len: Option<u32>,
+}
 
 /// One piece of a recipe, of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,14 +53,21 @@ impl Piece {
     }
 
     /// Every chunk that it names, as often as it names it.
-    pub fn chunks(&self) -> Box<dyn Iterator<Item = &ChunkId> + '_> {
+    pub fn chunks(&self) -> Box<dyn Iterator<Item = NamedChunk> + '_> {
+        let bytes = |chunk: &ChunkUse| NamedChunk { id: chunk.id, kind: ChunkKind::Bytes, len: Some(chunk.len) };
         match self {
             Self::Bytes(piece) => Box::new(piece.operations.iter().filter_map(|operation| match operation {
-                Operation::Chunk { id, .. } => Some(id),
+                Operation::Chunk { id, len } => Some(NamedChunk { id: *id, kind: ChunkKind::Bytes, len: Some(*len) }),
                 _ => None,
             })),
-            Self::Blocks(piece) => Box::new(piece.chunks()),
-            Self::Rest(piece) => Box::new(piece.chunks()),
+            Self::Blocks(piece) => {
+                let runs = piece.runs.iter().map(|run| NamedChunk { id: run.id, kind: ChunkKind::Run, len: None });
+                Box::new(runs.chain(piece.kept.iter().chain(&piece.dictionary).map(bytes)))
+            }
+            Self::Rest(piece) => Box::new(piece.parts.iter().filter_map(move |part| match part {
+                RestPart::Chunk(chunk) => Some(bytes(chunk)),
+                _ => None,
+            })),
         }
     }
 

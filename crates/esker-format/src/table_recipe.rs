@@ -160,6 +160,8 @@ pub struct TableRest {
     pub offset: u64,
     /// How the blocks' trailers are made.
     pub checksums: Checksums,
+    /// What of the keys the filters are made of (chapter 16); none if no part is built.
+    pub filter_keys: Option<u64>,
     /// The parts in order.
     pub parts: Vec<RestPart>,
 }
@@ -168,12 +170,6 @@ impl TableBlocks {
     /// Entries of its blocks.
     pub fn entries(&self) -> u64 {
         self.trailers.iter().map(|(_, count)| u64::from(*count)).sum()
-    }
-
-    /// Every chunk that it names: runs, kept bytes, dictionary.
-    pub fn chunks(&self) -> impl Iterator<Item = &ChunkId> {
-        let bytes = self.kept.iter().chain(&self.dictionary).map(|chunk| &chunk.id);
-        self.runs.iter().map(|run| &run.id).chain(bytes)
     }
 
     /// Whether counts and positions agree with each other.
@@ -211,16 +207,6 @@ impl TableBlocks {
             }
         }
         if used as usize == self.runs.len() { Ok(()) } else { bad("runs", format!("{} where {used} are used", self.runs.len())) }
-    }
-}
-
-impl TableRest {
-    /// Every chunk that it names.
-    pub fn chunks(&self) -> impl Iterator<Item = &ChunkId> {
-        self.parts.iter().filter_map(|part| match part {
-            RestPart::Chunk(chunk) => Some(&chunk.id),
-            _ => None,
-        })
     }
 }
 
@@ -357,6 +343,7 @@ impl Record for TableRest {
         out.raw(&self.hash);
         out.varint(self.offset);
         self.checksums.write(out);
+        out.option(self.filter_keys, |out, number| out.varint(number));
         out.list(&self.parts, |out, part| match part {
             RestPart::Chunk(chunk) => {
                 out.u8(1);
@@ -380,6 +367,7 @@ impl Record for TableRest {
             hash: input.array("hash of a piece")?,
             offset: input.varint_max("offset of a piece", FILE_MAX)?,
             checksums: Checksums::read(input)?,
+            filter_keys: input.option("filter keys", |input| input.varint("filter keys"))?,
             parts: input.list_max("parts", RECIPE_OPS_MAX as u64, 3, |input| match input.u8("part")? {
                 1 => Ok(RestPart::Chunk(ChunkUse::read(input)?)),
                 3 => match input.bytes("literal", INLINE_MAX)? {

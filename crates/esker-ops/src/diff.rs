@@ -9,7 +9,7 @@ use esker_format::manifest::Manifest;
 use esker_repo::Repository;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::scratch::ScratchMap;
-use esker_repo::tables::read_recipe_piece;
+use esker_repo::tables::read_piece;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -174,12 +174,11 @@ fn items(reader: &ChunkReader, manifest: &Manifest, chunks: &ScratchMap, side: u
         Ok(())
     })?;
     for piece in contents.iter().flat_map(|content| &content.recipe) {
-        for operation in read_recipe_piece(reader, context, piece)?.operations {
-            if let Some(id) = chunk_of(&operation) {
-                let before = chunks.get(&id.0)?.and_then(|value| value.first().copied()).unwrap_or(0);
-                let len = u32::try_from(operation.len()).unwrap_or(u32::MAX);
-                chunks.put(&id.0, &[&[before | side][..], &len.to_le_bytes()].concat())?;
-            }
+        for chunk in read_piece(reader, context, piece)?.chunks() {
+            let before = chunks.get(&chunk.id.0)?.and_then(|value| value.first().copied()).unwrap_or(0);
+            let indexed = || Ok(reader.index().locate(&chunk.id)?.first().map_or(0, |place| place.frame.entry.plain_len));
+            let len = chunk.len.map_or_else(indexed, Result::<u32>::Ok)?;
+            chunks.put(&chunk.id.0, &[&[before | side][..], &len.to_le_bytes()].concat())?;
         }
     }
     Ok(items)

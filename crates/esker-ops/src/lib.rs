@@ -13,8 +13,10 @@ pub mod job;
 mod rebuild;
 pub mod restore;
 pub mod rows;
+mod run_cache;
 pub mod select;
 pub mod stats;
+mod sweep;
 pub mod time;
 
 pub use error::{OpsError, Result};

@@ -3,12 +3,13 @@
 use blake3::Hasher;
 use esker_format::ChunkId;
 use esker_format::file_table::FileContent;
-use esker_format::recipe::Operation;
+use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_repo::reader::{ChunkReader, ReadContext};
-use esker_repo::tables::read_recipe_piece;
+use esker_repo::tables::read_piece;
 
 use crate::error::{OpsError, Result};
 use crate::job::Cancel;
+use crate::sweep::rebuild_table;
 
 /// Chunks asked for at once: enough for full-sized requests, few enough to keep little in memory.
 pub(crate) const WINDOW_CHUNKS: usize = 64;
@@ -28,7 +29,10 @@ pub(crate) fn rebuild(
 ) -> Result<()> {
     let mut out = Checked { hasher: Hasher::new(), size: 0, take: &mut take };
     for piece in &content.recipe {
-        let operations = read_recipe_piece(reader, context, piece)?.operations;
+        let Piece::Bytes(RecipePiece { operations }) = read_piece(reader, context, piece)? else {
+            rebuild_table(reader, context, content, cancel, &mut |bytes| out.append(bytes))?;
+            break;
+        };
         let mut rest = operations.as_slice();
         while let Some(first) = rest.first() {
             cancel.check()?;

@@ -15,14 +15,14 @@ use esker_cluster::path::split;
 use esker_cluster::target::Node as TargetNode;
 use esker_cluster::{Attributes, Kind, Target, TargetFile, TargetOptions, Timestamp};
 use esker_format::file_table::{FileContent, FileRow, Node};
-use esker_format::recipe::Operation;
+use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::seal::ChunkKind;
 use esker_format::table::TableRef;
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::Repository;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
-use esker_repo::tables::{read_recipe_piece, read_table};
+use esker_repo::tables::{read_piece, read_table};
 use serde::Serialize;
 
 use crate::error::{OpsError, Result};
@@ -131,7 +131,8 @@ struct HostPlan {
     name: String,
     root: Option<Attributes>,
     nodes: Vec<TargetNode>,
-    files: Vec<(Vec<u8>, FileContent)>,
+    /// Each with the space that it belongs to.
+    files: Vec<(Vec<u8>, FileContent, String)>,
 }
 
 fn plan(reader: &ChunkReader, backup: &Backup, selection: &Selection) -> Result<Vec<HostPlan>> {
@@ -141,7 +142,8 @@ fn plan(reader: &ChunkReader, backup: &Backup, selection: &Selection) -> Result<
             plans.push(HostPlan { name: place.host.name.clone(), root: None, nodes: Vec::new(), files: Vec::new() });
         }
         if let Some(plan) = plans.last_mut() {
-            plan.add(row);
+            let space = place.engine.and_then(|engine| engine.space.clone()).unwrap_or_default();
+            plan.add(row, space);
         }
         Ok(())
     })?;
@@ -172,13 +174,13 @@ impl HostPlan {
         }
         read_table::<FileRow, OpsError>(reader, &mut ReadContext::new()?, tree, |row| {
             if row.node == Node::Folder && above.contains(&row.path) {
-                self.add(row);
+                self.add(row, String::new());
             }
             Ok(())
         })
     }
 
-    fn add(&mut self, row: FileRow) {
+    fn add(&mut self, row: FileRow, space: String) {
         let mtime = Timestamp { seconds: row.mtime_s, nanoseconds: row.mtime_ns };
         let attributes = Attributes { mode: row.mode, uid: row.uid, gid: row.gid, mtime };
         if row.path.is_empty() {
@@ -188,7 +190,7 @@ impl HostPlan {
         let (kind, size) = match row.node {
             Node::File(content) => {
                 let size = content.size;
-                self.files.push((row.path.clone(), content));
+                self.files.push((row.path.clone(), content, space));
                 (Kind::File, size)
             }
             Node::Folder => (Kind::Directory, 0),
@@ -233,67 +235,88 @@ struct Stretch {
 
 fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, options: TargetOptions, job: &Job) -> Result<u64> {
     let kept = AtomicU64::new(0);
-    for plan in plans {
-        let HostPlan { name, root, nodes, files } = plan;
-        let host = Target::prepare(target, &name, root, nodes, options)?;
+    let mut hosts = Vec::new();
+    for HostPlan { name, root, nodes, files } in plans {
+        hosts.push((Target::prepare(target, &name, root, nodes, options)?, files));
+    }
+    let fault = FirstFault::default();
+    std::thread::scope(|scope| {
+        let (to_disk, written) = bounded::<TargetFile>(QUEUE);
+        scope.spawn(|| written.into_iter().for_each(|file| fault.note(file.sync().map_err(OpsError::from))));
+        let tables = SweptHosts::default();
         let (send, receive) = bounded(QUEUE);
-        let fault = FirstFault::default();
         std::thread::scope(|scope| {
-            let (to_disk, written) = bounded::<TargetFile>(QUEUE);
-            scope.spawn(|| written.into_iter().for_each(|file| fault.note(file.sync().map_err(OpsError::from))));
             for _ in 0..job.threads.max(1) {
                 scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
             }
-            let plan = HandOut { reader, host: &host, send, to_disk, resume: options.resume };
-            fault.note(plan.run(&files, &fault, job));
-        });
-        fault.into_result()?;
-        host.finish()?;
-    }
+            let mut hand_out = HandOut { reader, send, to_disk, resume: options.resume, tables };
+            for (host, files) in &hosts {
+                fault.note(hand_out.run(host, files, &fault, job));
+            }
+            hand_out.tables
+        })
+        .write(reader, &kept, &fault, job);
+    });
+    fault.into_result()?;
+    hosts.into_iter().try_for_each(|(host, _)| Ok(host.finish()?))?;
     Ok(kept.into_inner())
 }
 
-/// Cuts the files of a host into stretches.
+/// Cuts the files of a host into stretches, and sets aside the tables that are made of sorted runs.
 struct HandOut<'a> {
     reader: &'a ChunkReader,
-    host: &'a Target,
     send: Sender<Stretch>,
     to_disk: Sender<TargetFile>,
     resume: bool,
+    tables: SweptHosts,
 }
 
 impl HandOut<'_> {
-    fn run(self, files: &[(Vec<u8>, FileContent)], fault: &FirstFault, job: &Job) -> Result<()> {
-        let Self { reader, host, send, to_disk, resume } = self;
+    fn run(&mut self, host: &Target, files: &[(Vec<u8>, FileContent, String)], fault: &FirstFault, job: &Job) -> Result<()> {
         let context = &mut ReadContext::new()?;
-        for (path, content) in files {
+        for (path, content, space) in files {
             job.cancel.check()?;
             if fault.is_set() {
                 return Ok(());
             }
-            let existed = resume && host.existing_size(path)?.is_some();
+            let existed = self.resume && host.existing_size(path)?.is_some();
             let file = host.create_file(path)?;
             let name = shown(file.path());
-            let file = Arc::new(WrittenFile { name: name.clone(), size: content.size, file: Some(file), to_disk: to_disk.clone() });
-            let mut offset = 0;
-            for piece in &content.recipe {
-                let operations = read_recipe_piece(reader, context, piece).map_err(|error| of_file(&name, error.into()))?.operations;
-                for operations in operations.chunks(WINDOW_CHUNKS) {
-                    let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
-                    offset = operations.iter().map(Operation::len).fold(offset, u64::saturating_add);
-                    if offset > content.size {
-                        break;
-                    }
-                    if send.send(stretch).is_err() {
-                        return Err(OpsError::Cancelled);
-                    }
-                }
-            }
-            if offset != content.size {
-                return Err(OpsError::Damage(format!("the recipe of {name} makes {offset} bytes, the file had {}", content.size)));
-            }
+            let file = WrittenFile { name: name.clone(), size: content.size, file: Some(file), to_disk: self.to_disk.clone() };
+            self.file(context, Arc::new(file), content, space, existed).map_err(|error| of_file(&name, error))?;
         }
         Ok(())
+    }
+
+    fn file(
+        &mut self,
+        context: &mut ReadContext,
+        file: Arc<WrittenFile>,
+        content: &FileContent,
+        space: &str,
+        existed: bool,
+    ) -> Result<()> {
+        let mut offset = 0;
+        for piece in &content.recipe {
+            let Piece::Bytes(RecipePiece { operations }) = read_piece(self.reader, context, piece)? else {
+                self.tables.add(file, content.clone(), space.to_owned(), existed);
+                return Ok(());
+            };
+            for operations in operations.chunks(WINDOW_CHUNKS) {
+                let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
+                offset = operations.iter().map(Operation::len).fold(offset, u64::saturating_add);
+                if offset > content.size {
+                    break;
+                }
+                if self.send.send(stretch).is_err() {
+                    return Err(OpsError::Cancelled);
+                }
+            }
+        }
+        match offset == content.size {
+            true => Ok(()),
+            false => Err(OpsError::Damage(format!("its recipe makes {offset} bytes, the file had {}", content.size))),
+        }
     }
 }
 

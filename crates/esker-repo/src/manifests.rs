@@ -8,7 +8,6 @@ use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileRow, Node};
 use esker_format::layout::{ObjectKind, object_path};
 use esker_format::manifest::Manifest;
-use esker_format::recipe::Operation;
 use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single};
 use esker_format::{ChunkId, ObjectId};
 
@@ -17,7 +16,7 @@ use crate::listing::{Listing, fences, ids};
 use crate::reader::{ChunkReader, ReadContext};
 use crate::repository::Repository;
 use crate::session::Session;
-use crate::tables::{read_recipe_piece, read_table};
+use crate::tables::{read_piece, read_table};
 
 /// A backup as the store holds it.
 #[derive(Debug, Clone)]
@@ -217,11 +216,7 @@ pub fn walk_chunks(reader: &ChunkReader, manifest: &Manifest, mut visit: impl Fn
                 let Node::File(content) = row.node else { continue };
                 for piece in &content.recipe {
                     visit(*piece)?;
-                    for operation in read_recipe_piece(reader, context, piece)?.operations {
-                        if let Operation::Chunk { id, .. } = operation {
-                            visit(id)?;
-                        }
-                    }
+                    read_piece(reader, context, piece)?.chunks().try_for_each(|chunk| visit(chunk.id))?;
                 }
             }
         }

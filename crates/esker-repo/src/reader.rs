@@ -16,8 +16,10 @@ use crate::repository::Repository;
 
 /// Bytes fetched in one request, at most.
 const FETCH_BYTES_MAX: u64 = 8 << 20;
-/// Bytes between two frames that are fetched along rather than skipped.
+/// Bytes between two frames that are fetched along rather than skipped,
 const GAP_BYTES_MAX: u64 = 256 << 10;
+/// and the share of a request that such bytes may take: one in so many.
+const GAP_SHARE: u64 = 12;
 /// Bytes of a pack's end that are fetched first when its table is wanted.
 const TAIL_GUESS: u64 = 64 << 10;
 /// Time after which the store is looked at afresh for a chunk that is not found.
@@ -90,6 +92,19 @@ impl ChunkReader {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// Chunks in the order in which they stand in packs, so that `read_each` needs few requests. One that stands nowhere
+    /// comes first.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn in_store_order(&self, mut chunks: Vec<ChunkId>) -> Result<Vec<ChunkId>> {
+        let index = self.index();
+        let place = |chunk: &ChunkId| -> Result<_> { Ok(index.locate(chunk)?.first().map(|place| (place.pack, place.frame.offset))) };
+        let places: HashMap<ChunkId, _> = chunks.iter().map(|chunk| Ok((*chunk, place(chunk)?))).collect::<Result<_>>()?;
+        chunks.sort_by_key(|chunk| places.get(chunk).copied());
+        Ok(chunks)
     }
 
     /// Many chunks in the order asked for. `take` gets each one's position in `chunks`, the place it was read from if
@@ -253,11 +268,14 @@ fn coalesce(places: &[Option<Location>]) -> usize {
     let start = u64::from(first.frame.offset);
     let mut previous = first;
     let mut count = 1;
+    let mut gaps = 0;
     for place in places.iter().skip(1) {
         let Some(place) = place else { break };
         let gap = u64::from(place.frame.offset).checked_sub(end_of(previous));
-        let near = place.pack == first.pack && gap.is_some_and(|gap| gap <= GAP_BYTES_MAX);
-        if !near || end_of(place) - start > FETCH_BYTES_MAX {
+        let Some(gap) = gap.filter(|gap| place.pack == first.pack && *gap <= GAP_BYTES_MAX) else { break };
+        let span = end_of(place) - start;
+        gaps += gap;
+        if span > FETCH_BYTES_MAX || gaps * GAP_SHARE > span {
             break;
         }
         previous = place;

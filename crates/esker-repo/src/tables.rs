@@ -1,7 +1,7 @@
 //! Tables as streams of rows: written piece by piece, read piece by piece.
 
 use esker_format::ChunkId;
-use esker_format::recipe::RecipePiece;
+use esker_format::recipe::Piece;
 use esker_format::seal::ChunkKind;
 use esker_format::table::{PieceBuilder, Row, TableRef, decode_piece};
 
@@ -80,7 +80,7 @@ pub fn read_table<R: Row, E: From<RepoError>>(
 ///
 /// # Errors
 /// `ChunkLost`, `Object`, `Store`.
-pub fn read_recipe_piece(reader: &ChunkReader, context: &mut ReadContext, piece: &ChunkId) -> Result<RecipePiece> {
+pub fn read_piece(reader: &ChunkReader, context: &mut ReadContext, piece: &ChunkId) -> Result<Piece> {
     let bytes = reader.read(context, piece)?;
-    RecipePiece::decode(&bytes).map_err(RepoError::object(format!("recipe piece {piece}")))
+    Piece::decode(&bytes).map_err(RepoError::object(format!("recipe piece {piece}")))
 }

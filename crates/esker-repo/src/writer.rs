@@ -200,6 +200,14 @@ impl Writer {
         Ok(self.index.locate(chunk)?.first().map(|place| Claim::Known { left_over: self.index.is_orphan(place.pack) }))
     }
 
+    /// Whether the chunk exists for this writer and, if nothing is trusted, reads whole.
+    ///
+    /// # Errors
+    /// `Cache`, `Store`.
+    pub fn holds(&self, chunk: &ChunkId) -> Result<bool> {
+        Ok(self.exists(chunk)?.is_some() && self.is_whole(chunk)?)
+    }
+
     /// Asks for a chunk; after `New` the caller must submit it.
     ///
     /// # Errors

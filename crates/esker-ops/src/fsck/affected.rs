@@ -7,12 +7,11 @@ use esker_format::ChunkId;
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::manifest::HostRecord;
-use esker_format::recipe::Operation;
 use esker_format::table::{TableRef, decode_piece};
 use esker_repo::RepoError;
 use esker_repo::manifests::{Backup, read_engine};
 use esker_repo::reader::ReadContext;
-use esker_repo::tables::{read_recipe_piece, read_table};
+use esker_repo::tables::{read_piece, read_table};
 
 use super::Check;
 use super::finding::{FILES_NAMED, Finding, Severity, help_for};
@@ -128,13 +127,10 @@ impl Check<'_> {
     fn damages_of(&self, context: &mut ReadContext, content: &FileContent, lost: &BTreeMap<ChunkId, String>) -> Result<BTreeSet<String>> {
         let mut damages = BTreeSet::new();
         for piece in &content.recipe {
-            match read_recipe_piece(&self.reader, context, piece) {
+            match read_piece(&self.reader, context, piece) {
                 Ok(piece) => {
-                    let chunks = piece.operations.iter().filter_map(|operation| match operation {
-                        Operation::Chunk { id, .. } => Some(id),
-                        _ => None,
-                    });
-                    damages.extend(chunks.filter(|id| lost.contains_key(id)).map(|id| self.damage_name(id, lost)));
+                    let chunks = piece.chunks().map(|chunk| chunk.id);
+                    damages.extend(chunks.filter(|id| lost.contains_key(id)).map(|id| self.damage_name(&id, lost)));
                 }
                 Err(error) if error.is_damage() => drop(damages.insert(self.damage_name(piece, lost))),
                 Err(error) => return Err(error.into()),

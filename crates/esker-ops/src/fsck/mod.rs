@@ -9,6 +9,7 @@ mod engines;
 mod finding;
 mod packs;
 mod sessions;
+mod swept;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};

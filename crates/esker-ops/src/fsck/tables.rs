@@ -12,30 +12,24 @@ use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::layout::{ObjectKind, PackKind};
 use esker_format::manifest::HostRecord;
-use esker_format::recipe::Operation;
-use esker_format::seal::ChunkKind;
+use esker_format::recipe::{NamedChunk, Operation, Piece};
 use esker_format::table::{TableRef, decode_piece};
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
 use esker_repo::index::Location;
 use esker_repo::manifests::{Backup, read_engine};
 use esker_repo::reader::ReadContext;
-use esker_repo::tables::{read_recipe_piece, read_table};
+use esker_repo::tables::{read_piece, read_table};
 
 use super::finding::help_for;
 use super::{Check, split_damage};
 use crate::error::Result;
 use crate::job::FirstFault;
 use crate::rebuild::{WINDOW_CHUNKS, chunk_of};
+use crate::sweep::SweptFile;
 
 /// Distinct files that wait to be rebuilt, at most.
 const QUEUE: usize = 64;
-
-/// A file to be rebuilt, with a name to call it by.
-struct FileJob {
-    name: String,
-    content: FileContent,
-}
 
 impl Check<'_> {
     /// Reads every table and recipe of the chosen backups and checks them against each other and the index.
@@ -130,22 +124,21 @@ impl Check<'_> {
         let (mut size, mut chunks) = (0, 0);
         for piece in &content.recipe {
             self.is_indexed(&self.index.locate(piece)?)?;
-            let operations = match read_recipe_piece(&self.reader, context, piece) {
-                Ok(piece) => piece.operations,
+            let piece = match read_piece(&self.reader, context, piece) {
+                Ok(piece) => piece,
                 Err(error) => {
                     self.bad_chunks.entry(*piece).or_insert_with(|| error.to_string());
                     return self.tolerate(error);
                 }
             };
-            for operation in operations {
-                size = u64::saturating_add(size, operation.len());
-                let Operation::Chunk { id, len } = operation else { continue };
+            size = u64::saturating_add(size, piece.len());
+            for NamedChunk { id, kind, len } in piece.chunks() {
                 chunks += 1;
                 let places = self.index.locate(&id)?;
                 self.is_indexed(&places)?;
                 if places.is_empty() {
                     self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
-                } else if places.iter().any(|place| place.frame.entry.plain_len != len || place.frame.entry.kind != ChunkKind::Bytes) {
+                } else if places.iter().any(|place| len.is_some_and(|len| place.frame.entry.plain_len != len) || place.frame.entry.kind != kind) {
                     self.bad_chunks.entry(id).or_insert_with(|| "its length or kind is not the one the recipe names".into());
                 }
                 for place in &places {
@@ -181,17 +174,18 @@ impl Check<'_> {
             (draw + turn * percent) % 100 < percent
         };
         let (mut total, mut all) = (0, 0u64);
-        self.each_distinct_file(|_, content| {
+        self.each_distinct_file(|file| {
             all += 1;
-            if is_chosen(&content) {
-                total = u64::saturating_add(total, content.size);
+            if is_chosen(&file.content) {
+                total = u64::saturating_add(total, file.content.size);
             }
             Ok(true)
         })?;
         self.job.progress.phase("files", total);
-        let (send, receive) = bounded::<FileJob>(QUEUE);
+        let (send, receive) = bounded::<SweptFile>(QUEUE);
         let (files, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         let bad: Mutex<Vec<(String, Vec<ChunkId>, String)>> = Mutex::default();
+        let tables: Mutex<Vec<SweptFile>> = Mutex::default();
         let fault = FirstFault::default();
         let this = &*self;
         std::thread::scope(|scope| {
@@ -204,8 +198,9 @@ impl Check<'_> {
                         }
                         let Ok(context) = &mut context else { continue };
                         match this.rebuild_file(context, &job, &bytes) {
-                            Ok(faults) if faults.is_empty() => drop(files.fetch_add(1, Ordering::Relaxed)),
-                            Ok(faults) => {
+                            Ok(Rebuilt::Table) => tables.lock().unwrap_or_else(PoisonError::into_inner).push(job),
+                            Ok(Rebuilt::Bytes(faults)) if faults.is_empty() => drop(files.fetch_add(1, Ordering::Relaxed)),
+                            Ok(Rebuilt::Bytes(faults)) => {
                                 let (chunks, words): (Vec<_>, Vec<_>) = faults.into_iter().unzip();
                                 let chunks = chunks.into_iter().flatten().collect();
                                 let text = words.first().cloned().unwrap_or_default();
@@ -216,18 +211,21 @@ impl Check<'_> {
                     }
                 });
             }
-            fault.note(this.each_distinct_file(|name, content| {
-                let wanted = is_chosen(&content);
-                let sent = !wanted || send.send(FileJob { name, content }).is_ok();
+            fault.note(this.each_distinct_file(|file| {
+                let wanted = is_chosen(&file.content);
+                let sent = !wanted || send.send(file).is_ok();
                 Ok(sent && !fault.is_set() && !this.is_late(started))
             }));
             drop(send);
         });
         fault.into_result()?;
+        let tables = tables.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let swept = self.sweep_tables(tables, started)?;
         self.job.progress.finish();
-        self.files = files.into_inner();
-        self.bytes += bytes.into_inner();
-        let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.files = files.into_inner() + swept.whole;
+        self.bytes += bytes.into_inner() + swept.run_bytes;
+        let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+        bad.extend(swept.bad);
         self.complete &= self.files + bad.len() as u64 == all;
         for (name, chunks, text) in bad {
             // A damage with a chunk to blame is reported under the pack that holds it, with every file that it touches.
@@ -241,14 +239,15 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Rebuilds one file in memory; gives what is wrong with it, chunk by chunk.
-    fn rebuild_file(&self, context: &mut ReadContext, job: &FileJob, bytes: &AtomicU64) -> Result<Vec<(Option<ChunkId>, String)>> {
+    /// Rebuilds one file in memory, unless its recipe is that of a table.
+    fn rebuild_file(&self, context: &mut ReadContext, job: &SweptFile, bytes: &AtomicU64) -> Result<Rebuilt> {
         let mut hasher = Hasher::new();
         let mut faults = Vec::new();
         for piece in &job.content.recipe {
-            let operations = match read_recipe_piece(&self.reader, context, piece) {
-                Ok(piece) => piece.operations,
-                Err(error) if error.is_damage() => return Ok(vec![(Some(*piece), error.to_string())]),
+            let operations = match read_piece(&self.reader, context, piece) {
+                Ok(Piece::Bytes(piece)) => piece.operations,
+                Ok(_) => return Ok(Rebuilt::Table),
+                Err(error) if error.is_damage() => return Ok(Rebuilt::Bytes(vec![(Some(*piece), error.to_string())])),
                 Err(error) => return Err(error.into()),
             };
             let mut rest = operations.as_slice();
@@ -267,7 +266,7 @@ impl Check<'_> {
         if faults.is_empty() && *hasher.finalize().as_bytes() != job.content.hash {
             faults.push((None, "does not rebuild to the bytes that were backed up".to_owned()));
         }
-        Ok(faults)
+        Ok(Rebuilt::Bytes(faults))
     }
 
     fn rebuild_run(
@@ -308,7 +307,7 @@ impl Check<'_> {
 
     /// Visits every distinct file of the chosen backups until `visit` says false; unreadable tables are passed over, they
     /// were found by the structure level.
-    fn each_distinct_file(&self, mut visit: impl FnMut(String, FileContent) -> Result<bool>) -> Result<()> {
+    fn each_distinct_file(&self, mut visit: impl FnMut(SweptFile) -> Result<bool>) -> Result<()> {
         let context = &mut ReadContext::new()?;
         let (mut pieces, mut recipes) = (HashSet::new(), HashSet::new());
         for backup in &self.chosen {
@@ -331,7 +330,9 @@ impl Check<'_> {
                         for row in rows {
                             let Node::File(content) = row.node else { continue };
                             let is_new = recipes.insert(recipe_key(&content));
-                            if is_new && !visit(name_of(host, engine.as_ref(), &row.path), content)? {
+                            let name = name_of(host, engine.as_ref(), &row.path);
+                            let space = engine.as_ref().and_then(|engine| engine.space.clone()).unwrap_or_default();
+                            if is_new && !visit(SweptFile { name, content, space })? {
                                 return Ok(());
                             }
                         }
@@ -341,6 +342,14 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// What a try to rebuild a file came to.
+enum Rebuilt {
+    /// It was made of bytes; what is wrong with it, chunk by chunk.
+    Bytes(Vec<(Option<ChunkId>, String)>),
+    /// It is a table made of runs, which is rebuilt together with others.
+    Table,
 }
 
 /// Tables and recipes looked at already.
