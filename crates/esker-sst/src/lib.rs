@@ -40,6 +40,7 @@ pub mod metaindex;
 mod other_table;
 mod properties;
 mod read_at;
+pub mod rest;
 pub mod session_id;
 pub mod table_map;
 mod table_tail;

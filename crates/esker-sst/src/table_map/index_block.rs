@@ -23,17 +23,19 @@ const UNIFORM_KEYS: u32 = 1 << 29;
 
 /// How a table's index blocks are built, all of them.
 #[derive(Clone, Copy)]
-pub(super) struct IndexForm {
+pub(crate) struct IndexLayout {
     /// There are two levels.
     pub partitioned: bool,
     /// Keys have no sequence number and type.
     pub user_keys: bool,
-    deltas: bool,
-    first_keys: bool,
+    /// Values that follow from the entry before are left out.
+    pub deltas: bool,
+    /// Values hold the first key of their block.
+    pub first_keys: bool,
 }
 
-impl IndexForm {
-    pub(super) fn of(properties: &TableProperties) -> Result<Self, Error> {
+impl IndexLayout {
+    pub(crate) fn of(properties: &TableProperties) -> Result<Self, Error> {
         let found = properties.index_type;
         let (partitioned, first_keys) = match found {
             Some(0 | 1) => (false, false),
@@ -47,34 +49,61 @@ impl IndexForm {
 }
 
 /// One entry of an index block.
-pub(super) struct IndexEntry<'e> {
+pub(crate) struct IndexEntry<'e> {
     pub key: &'e [u8],
     pub handle: BlockHandle,
 }
 
 /// Goes through the entries of an index block in order.
-pub(super) struct IndexBlock<'a> {
-    form: IndexForm,
+pub(crate) struct IndexBlock<'a> {
+    form: IndexLayout,
+    entries_len: usize,
     rest: Cursor<'a>,
+    restarts: &'a [[u8; 4]],
+    uniform_keys: bool,
     key: Vec<u8>,
     handle: Option<BlockHandle>,
 }
 
 impl<'a> IndexBlock<'a> {
     /// Starts on the content of an uncompressed index block, without trailer.
-    pub(super) fn new(content: &'a [u8], form: IndexForm) -> Result<Self, Error> {
+    pub(crate) fn new(content: &'a [u8], form: IndexLayout) -> Result<Self, Error> {
         let (rest, word) = content.split_last_chunk::<4>().ok_or(corrupt("no footer"))?;
+        let word = u32::from_le_bytes(*word);
         // Any other flag makes a number of restarts that does not fit.
-        let restarts = u64::from(u32::from_le_bytes(*word) & !UNIFORM_KEYS);
-        let entries = usize::try_from(restarts * 4)
+        let restarts = u64::from(word & !UNIFORM_KEYS);
+        let (entries, restarts) = usize::try_from(restarts * 4)
             .ok()
             .and_then(|len| rest.len().checked_sub(len))
-            .and_then(|len| rest.get(..len))
+            .and_then(|at| rest.split_at_checked(at))
             .ok_or(corrupt("the restarts do not fit"))?;
-        Ok(Self { form, rest: Cursor::new(entries), key: Vec::new(), handle: None })
+        Ok(Self {
+            form,
+            entries_len: entries.len(),
+            rest: Cursor::new(entries),
+            restarts: restarts.as_chunks().0,
+            uniform_keys: word & UNIFORM_KEYS != 0,
+            key: Vec::new(),
+            handle: None,
+        })
     }
 
-    pub(super) fn next_entry(&mut self) -> Result<Option<IndexEntry<'_>>, Error> {
+    /// Offset of the second entry that shares nothing with the one before, as the block says; `None` if there is but one.
+    pub(crate) fn second_restart(&self) -> Option<usize> {
+        self.restarts.get(1).and_then(|offset| usize::try_from(u32::from_le_bytes(*offset)).ok())
+    }
+
+    /// Whether the writer found the keys spread evenly.
+    pub(crate) fn uniform_keys(&self) -> bool {
+        self.uniform_keys
+    }
+
+    /// Offset of the next entry.
+    pub(crate) fn position(&self) -> usize {
+        self.entries_len - self.rest.remaining()
+    }
+
+    pub(crate) fn next_entry(&mut self) -> Result<Option<IndexEntry<'_>>, Error> {
         if self.rest.remaining() == 0 {
             return Ok(None);
         }
@@ -109,7 +138,7 @@ impl<'a> IndexBlock<'a> {
 }
 
 /// Reads a value; with `before`, the handle of the entry before, it is a delta.
-fn read_value(from: &mut Cursor<'_>, form: IndexForm, before: Option<BlockHandle>) -> Result<BlockHandle, Error> {
+fn read_value(from: &mut Cursor<'_>, form: IndexLayout, before: Option<BlockHandle>) -> Result<BlockHandle, Error> {
     let handle = match before {
         None => BlockHandle::decode(from),
         Some(before) => from.varint_signed64().and_then(|delta| {
@@ -131,15 +160,15 @@ pub(super) fn corrupt(what: &'static str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{IndexBlock, IndexForm};
+    use super::{IndexBlock, IndexLayout};
     use crate::error::Error;
 
-    const PLAIN: IndexForm = IndexForm { partitioned: false, user_keys: true, deltas: false, first_keys: false };
-    const DELTAS: IndexForm = IndexForm { deltas: true, ..PLAIN };
-    const FIRST_KEYS: IndexForm = IndexForm { first_keys: true, ..DELTAS };
+    const PLAIN: IndexLayout = IndexLayout { partitioned: false, user_keys: true, deltas: false, first_keys: false };
+    const DELTAS: IndexLayout = IndexLayout { deltas: true, ..PLAIN };
+    const FIRST_KEYS: IndexLayout = IndexLayout { first_keys: true, ..DELTAS };
 
     /// Every entry of a block with one restart: key, offset, size.
-    fn all(form: IndexForm, entries: &[u8], word: u32) -> Result<Vec<(Vec<u8>, u64, u64)>, Error> {
+    fn all(form: IndexLayout, entries: &[u8], word: u32) -> Result<Vec<(Vec<u8>, u64, u64)>, Error> {
         let content = [entries, &[0; 4], &word.to_le_bytes()].concat();
         let mut block = IndexBlock::new(&content, form)?;
         let mut found = Vec::new();

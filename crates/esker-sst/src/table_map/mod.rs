@@ -12,11 +12,11 @@
 //! (embedded blobs): gaps are no fault.
 
 mod block_list;
-mod index_block;
+pub(crate) mod index_block;
 mod read_blocks;
 
 use block_list::BlockList;
-use index_block::{IndexBlock, IndexForm};
+use index_block::{IndexBlock, IndexLayout};
 use read_blocks::BlockReader;
 
 use crate::block_handle::BlockHandle;
@@ -62,7 +62,7 @@ impl TableMap {
     /// Fails if a data block overlaps another or stands behind the first meta block, if a limit of this module is exceeded,
     /// or if `decompress` fails for an index block.
     pub fn read<R: ReadAt + ?Sized>(file: &R, tail: TableTail, decompress: &mut Decompress<'_>) -> Result<Self, Error> {
-        let form = IndexForm::of(&tail.properties)?;
+        let form = IndexLayout::of(&tail.properties)?;
         let mut reader = BlockReader::new(file, &tail.footer, decompress);
         let dictionary = tail.meta_block(DICTIONARY_NAME).map(|handle| read_dictionary(&mut reader, handle)).transpose()?;
         let mut limit = meta_start(&tail);
