@@ -359,9 +359,9 @@ fn cut<S: ChunkStore>(
 }
 
 /// What a replay reads: runs and bytes that are still in memory.
-struct InMemory<'a> {
-    runs: &'a [Arc<Run>],
-    bytes: &'a dyn Fn(&ChunkUse) -> Option<Vec<u8>>,
+pub(super) struct InMemory<'a> {
+    pub(super) runs: &'a [Arc<Run>],
+    pub(super) bytes: &'a dyn Fn(&ChunkUse) -> Option<Vec<u8>>,
 }
 
 impl RebuildSources<SortedError> for InMemory<'_> {

@@ -4,7 +4,7 @@ use esker_format::run::KeyOrder;
 use esker_format::table_recipe::Checksums;
 use esker_sst::block::{BlockChecksum, StoredBlock, TRAILER_SIZE};
 use esker_sst::data_block::{self, BlockForm};
-use esker_sst::rest::TableFacts;
+use esker_sst::rest::{FilterKeys, KeyHash, TableFacts};
 use esker_sst::encoder::{self, Encoder, EncoderId};
 use esker_sst::{Entries, ReadAt, TableMap, compression};
 
@@ -29,6 +29,7 @@ pub struct Probe {
     /// Whether some blocks looked at were not made exactly, so that each block must be tried.
     is_careful: bool,
     dictionary: Vec<u8>,
+    filter_keys: FilterKeys,
 }
 
 /// Looks at a table.
@@ -67,13 +68,14 @@ pub fn probe<R: ReadAt + ?Sized>(file: &R, map: &TableMap) -> Result<Result<Prob
     }
     let order = if first_key > last_key { KeyOrder::Descending } else { KeyOrder::Ascending };
     let (encoders, dictionary) = (coder.ids(), coder.dictionary);
-    Ok(Ok(Probe { order, timestamp_size, encoders, is_careful: exact < tried, dictionary }))
+    let filter_keys = filter_keys(map, timestamp_size);
+    Ok(Ok(Probe { order, timestamp_size, encoders, is_careful: exact < tried, dictionary, filter_keys }))
 }
 
 impl Probe {
     /// Facts of no block yet.
     pub fn facts(&self) -> TableFacts {
-        TableFacts::new(usize::from(self.timestamp_size))
+        TableFacts::new(self.filter_keys)
     }
 
     /// A coder for the table's blocks.
@@ -186,4 +188,15 @@ fn sample(blocks: usize) -> Vec<usize> {
         return (0..blocks).collect();
     }
     vec![0, 1, blocks / 2, blocks / 2 + 1, blocks - 2, blocks - 1]
+}
+
+/// What the table's filters are made of, if it has any: their hash came with format_version 5
+/// (`FilterPolicy` in include/rocksdb/filter_policy.h, RocksDB 11.8).
+fn filter_keys(map: &TableMap, timestamp_size: u8) -> FilterKeys {
+    let has_filter = map.tail.meta_blocks.iter().any(|block| {
+        let is_called = |prefix: &[u8]| block.name.starts_with(prefix);
+        is_called(b"fullfilter.") || is_called(b"partitionedfilter.")
+    });
+    let hash = if map.tail.footer.format_version >= 5 { KeyHash::Xxph3 } else { KeyHash::Murmur };
+    FilterKeys { hash: has_filter.then_some(hash), timestamp_size }
 }

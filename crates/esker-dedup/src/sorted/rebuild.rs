@@ -246,7 +246,8 @@ impl KeptReader<'_> {
     }
 }
 
-fn read_chunk<E: From<SortedError>>(chunk: &ChunkUse, sources: &mut dyn Sources<E>) -> Result<Vec<u8>, E> {
+/// The bytes of a chunk, as long as the recipe says.
+pub(super) fn read_chunk<E: From<SortedError>>(chunk: &ChunkUse, sources: &mut dyn Sources<E>) -> Result<Vec<u8>, E> {
     let bytes = sources.bytes(chunk)?;
     match bytes.len() == chunk.len as usize {
         true => Ok(bytes),

@@ -87,7 +87,7 @@ impl<'a, R: ReadAt + ?Sized> TableStream<'a, R> {
             piece: PieceBuilder::new(&template, position),
             template,
             pieces: Vec::new(),
-            facts: Some(TableFacts::new(usize::from(timestamp_size))),
+            facts: Some(input.probe.facts()),
             refusal: None,
             input,
         }

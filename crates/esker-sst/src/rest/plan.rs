@@ -17,7 +17,12 @@ pub enum RestPart {
         len: u64,
     },
     /// One block with its trailer, to be built.
-    Built(BuiltBlock),
+    Built {
+        /// What it is.
+        block: BuiltBlock,
+        /// Its bytes, trailer included.
+        len: u64,
+    },
 }
 
 /// Says of every byte of `rest`, the file from `rest_offset` to its end, whether it can be built from `facts`.
@@ -44,7 +49,7 @@ fn prove(proposals: &[Proposal], stored: &StoredRest<'_>, facts: &TableFacts, co
         let wanted = stored.bytes.get(range.clone()).unwrap_or_default();
         if let Some(block) = prover.prove(proposal, wanted, codec) {
             push_kept(range.start - done, &mut parts);
-            parts.push(RestPart::Built(block));
+            parts.push(RestPart::Built { block, len: range.len() as u64 });
             done = range.end;
         }
     }

@@ -1,8 +1,11 @@
 //! `restore`: a backup's hosts become folders again, byte for byte.
 //!
 //! A planner walks the recipes and hands out pieces of work, each a stretch of one file; workers fetch, check and write
-//! them. What a run left behind is read back and kept where it is right. `CURRENT` comes last, after everything else is
+//! them. Tables that are made of sorted runs come after, all hosts' together, in one sweep over their keys. What a run left behind is read back and kept where it is right. `CURRENT` comes last, after everything else is
 //! on disk.
+
+mod mark;
+mod swept;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,8 +34,9 @@ use crate::rebuild::WINDOW_CHUNKS;
 use crate::rows::walk_rows;
 use crate::select::{Selection, find_backup};
 
-/// Says in the target which restore is at work there; gone when it is done.
-const MARK: &str = ".esker-restore";
+use mark::Mark;
+use swept::SweptHosts;
+
 /// Bytes from which on a file is brought to disk as soon as it is complete.
 const EARLY_SYNC_BYTES: u64 = 1 << 20;
 /// Pieces of work that wait, at most.
@@ -388,48 +392,4 @@ fn is_there(reader: &ChunkReader, file: &TargetFile, offset: u64, len: u32, id: 
     let mut bytes = vec![0; len as usize];
     file.read_at(offset, &mut bytes)?;
     Ok(reader.repository().sealing().chunk_id(ChunkKind::Bytes, &bytes) == *id)
-}
-
-/// The mark of a restore at work.
-struct Mark {
-    path: PathBuf,
-    resumed: bool,
-}
-
-impl Mark {
-    /// Marks the target, or recognises the mark of the same restore.
-    fn set(target: &Path, backup: &Backup, selection: &Selection) -> Result<Self> {
-        let local = |action: &'static str, path: &Path| {
-            let path = path.display().to_string();
-            move |source| OpsError::Local { action, path, source }
-        };
-        std::fs::create_dir_all(target).map_err(local("create", target))?;
-        let path = target.join(MARK);
-        let text = mark_text(&backup.id, selection);
-        let entries: Vec<_> = std::fs::read_dir(target).and_then(Iterator::collect::<std::io::Result<_>>).map_err(local("list", target))?;
-        if entries.iter().all(|entry: &std::fs::DirEntry| entry.path() == path) {
-            // Nothing but perhaps a mark that a crash cut short.
-            std::fs::write(&path, text).map_err(local("write", &path))?;
-            return Ok(Self { path, resumed: false });
-        }
-        match std::fs::read_to_string(&path) {
-            Ok(found) if found == text => Ok(Self { path, resumed: true }),
-            Ok(_) => {
-                Err(OpsError::usage(format!("{} holds another restore that was not finished: choose an empty folder", target.display())))
-            }
-            Err(_) => Err(OpsError::usage(format!("{} is not empty: restore into an empty or new folder", target.display()))),
-        }
-    }
-
-    fn clear(self) -> Result<()> {
-        let shown = self.path.display().to_string();
-        std::fs::remove_file(&self.path).map_err(|source| OpsError::Local { action: "remove", path: shown, source })
-    }
-}
-
-fn mark_text(backup: &ObjectId, selection: &Selection) -> String {
-    format!(
-        "esker restore of {backup}\n{}\nThis file goes when the restore is complete; the same command goes on with it.\n",
-        selection.text()
-    )
 }
