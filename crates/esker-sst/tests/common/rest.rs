@@ -92,7 +92,7 @@ pub fn rebuilt(table: &[u8]) -> Counts {
                 out.extend_from_slice(&rest[out.len()..out.len() + *len as usize]);
                 counts.kept_bytes += len;
             }
-            RestPart::Built(block) => {
+            RestPart::Built { block, .. } => {
                 let (kind, numbers) = block.to_numbers();
                 counts.descriptions += 1 + numbers.len() as u64;
                 let block = BuiltBlock::from_numbers(kind, &numbers).unwrap();
