@@ -1,6 +1,6 @@
 //! The base of a backup: what earlier backups know of the same engines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use esker_cluster::Entry;
 use esker_cluster::path::components;
@@ -77,6 +77,8 @@ fn without_checkpoint(path: &[u8]) -> Vec<u8> {
 pub(super) struct BaseBackup {
     engines: Vec<(String, ChunkId, EngineRecord)>,
     trees: HashMap<String, TableRef>,
+    /// Encoders that they need.
+    pub(super) encoders: BTreeSet<u32>,
     /// How many backups of the cluster there are; it turns the share of files that are read again.
     pub(super) generation: u64,
 }
@@ -87,9 +89,10 @@ impl BaseBackup {
     /// What cannot be read of them is no base, nothing worse: the files are then read and stored.
     pub(super) fn newest(reader: &ChunkReader, backups: &Backups, cluster: &str) -> Result<Option<Self>> {
         let context = &mut ReadContext::new()?;
-        let mut base = Self { engines: Vec::new(), trees: HashMap::new(), generation: 0 };
+        let mut base = Self { engines: Vec::new(), trees: HashMap::new(), encoders: BTreeSet::new(), generation: 0 };
         base.generation = newest_first(backups, cluster).count() as u64;
         for (_, manifest) in newest_first(backups, cluster).take(BACKUPS_SEARCHED) {
+            base.encoders.extend(&manifest.encoders);
             for host in &manifest.hosts {
                 base.trees.entry(host.name.clone()).or_insert_with(|| host.tree.clone());
                 for id in &host.engines {

@@ -33,6 +33,7 @@ pub use report::{BackupReport, LeftOutLine, SpreadLine};
 
 use base::BaseBackup;
 use engine::ScannedEngine;
+use sorted::SortedCounts;
 use file::{FileTaker, Taken};
 
 /// The cluster's name when no cluster file tells it.
@@ -124,6 +125,7 @@ struct Run<'a> {
     job: &'a Job,
     report: BackupReport,
     totals: Totals,
+    sorted: SortedCounts,
     /// Whether recipes of earlier backups may be taken over without a look at their chunks.
     reuse: bool,
 }
@@ -132,7 +134,7 @@ impl<'a> Run<'a> {
     fn new(repository: &'a Arc<Repository>, request: &'a BackupRequest, job: &'a Job, label: String, started_ms: u64) -> Self {
         let cluster = request.cluster.as_ref().map_or_else(|| CLUSTER_DEFAULT.to_owned(), |file| file.cluster.clone());
         let report = BackupReport::begin(label, cluster, started_ms, request.dry_run);
-        Self { repository, request, job, report, totals: Totals::default(), reuse: false }
+        Self { repository, request, job, report, totals: Totals::default(), sorted: SortedCounts::default(), reuse: false }
     }
 
     fn fill(&mut self, writer: &Writer, hosts: &[SurveyedHost], freezes: &[Vec<Freeze<'_>>], backups: &Backups) -> Result<Manifest> {
@@ -151,7 +153,11 @@ impl<'a> Run<'a> {
                 scanned.push(self.scan_engine(writer, host, engine, freeze, base.as_ref())?);
             }
         }
-        let encoders = self.tables(writer, &mut scanned)?;
+        let mut encoders = self.new_tables(writer, &mut scanned)?;
+        if let Some(base) = &base {
+            // Which of them the tables that were taken over need is not asked: that would mean reading every recipe.
+            encoders.extend(base.encoders.iter().filter(|_| self.totals.reused_files > 0));
+        }
         let mut scanned = scanned.into_iter();
         let mut records = Vec::new();
         for host in hosts {
@@ -181,7 +187,8 @@ impl<'a> Run<'a> {
             keys,
             segments: Vec::new(),
             packs: Vec::new(),
-            encoders,
+            encoders: encoders.into_iter().collect(),
+            sorted: self.sorted.totals(),
             totals: self.totals,
         })
     }
