@@ -1,5 +1,7 @@
 //! Real tables, written by the RocksDB that the `rocksdb` crate bundles (11.8).
 
+pub mod random;
+
 use std::path::{Path, PathBuf};
 
 use esker_sst::TableTail;
