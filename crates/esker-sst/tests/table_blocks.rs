@@ -74,7 +74,7 @@ fn separators_stand_between_the_blocks_they_separate() {
     for seed in seeds() {
         let (bytes, drawn) = table(seed);
         let map = map(&bytes);
-        assert_eq!(map.is_empty(), map.len() == 0);
+        assert_eq!(map.is_empty(), map.tail.properties.data_blocks == 0);
         rebuild_all(&bytes, &map, &drawn, |index, entries| {
             let first = user_key(entries.key(0)).unwrap();
             let last = user_key(entries.key(entries.len() - 1)).unwrap();
