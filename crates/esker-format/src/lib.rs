@@ -25,6 +25,7 @@ pub mod recipe;
 pub mod seal;
 pub mod sealed_object;
 pub mod session;
+pub mod sorted_totals;
 pub mod table;
 pub mod verification;
 pub mod wire;

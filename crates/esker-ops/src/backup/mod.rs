@@ -170,6 +170,7 @@ impl<'a> Run<'a> {
             packs: Vec::new(),
             encoders: Vec::new(),
             totals: self.totals,
+            sorted: None,
         })
     }
 
