@@ -25,7 +25,7 @@ from esker.pack import open_frame, read_frame_table
 from esker.repository import Repository
 from esker.restore import read_file
 from esker.sealing import CHECKSUM_KEY, CONTROL_KEY, PACK_KEY, Sealing, derive_key, nonce, open_object
-from esker.wire import Reader
+from esker.wire import Reader, newest
 
 PLAIN, ENCRYPTED = Sealing(None), Sealing(bytes(range(32)))
 MODES = {"plain": PLAIN, "encrypted": ENCRYPTED}
@@ -113,10 +113,14 @@ class GoldenVectors(unittest.TestCase):
                 fetch = lambda offset, length: data[offset : offset + length]
                 frames = read_frame_table(sealing, int(block["kind"]), "pack", len(data), fetch)
                 self.assertEqual([open_frame(sealing, f, fetch(f.offset, f.stored_len)) for f in frames], chunks)
+                self.assertEqual(data[6], int(block.get("format", 1)))
+                if "format" in block:
+                    kinds = [int(value) for field, value in block.items() if field.startswith("chunk_kinds.")]
+                    self.assertEqual([f.kind for f in frames], kinds)
                 other = MODES["plain" if mode == "encrypted" else "encrypted"]
                 with self.assertRaisesRegex(Damage, "encrypted in a repository that is"):
                     read_frame_table(other, int(block["kind"]), "pack", len(data), fetch)
-                newer = data[:6] + b"\x02\x00\x09" + data[9:]
+                newer = data[:6] + b"\x03\x00\x09" + data[9:]
                 with self.assertRaises(TooNew):
                     read_frame_table(sealing, int(block["kind"]), "pack", len(data), lambda at, length: newer[at : at + length])
                 if len(data) < 1000:
@@ -134,18 +138,23 @@ class GoldenVectors(unittest.TestCase):
         chapters = ["06-index-segment", "09-manifest", "10-session", "11-doomed", "12-verification", "13-note"]
         blocks = [block for chapter in chapters for block in vectors(chapter) if "object_kind" in block]
         self.assertEqual({int(block["object_kind"]) for block in blocks}, set(records.CONTROL))
-        envelope = ("name", "zstd", "object_kind", "place", "salt", "record", "plain", "encrypted")
+        envelope = ("name", "zstd", "object_kind", "format", "place", "salt", "record", "plain", "encrypted")
         for block in blocks:
             kind, place = int(block["object_kind"]), unquoted(block["place"])
-            record = records.decode(records.CONTROL[kind], unhexed(block, "record"), "record")
-            self.assertEqual(without(flat(record, ""), *envelope), without(block, *envelope))
+            block_format = int(block.get("format", 1))
+            record = records.decode(records.CONTROL[kind], unhexed(block, "record"), "record", block_format)
+            listed = flat(record, "")
+            if block_format == 1 and kind == records.MANIFEST:
+                self.assertEqual(listed.pop("sorted"), "none")
+            self.assertEqual(without(listed, *envelope), without(block, *envelope))
             for mode, sealing in MODES.items():
                 data = unhexed(block, mode)
                 self.assertEqual(open_object(sealing, kind, place, data, "object"), record)
                 self.assertRaises(Damage, open_object, sealing, kind, place + "x", data, "object")
                 other = MODES["plain" if mode == "encrypted" else "encrypted"]
                 self.assertRaises(Damage, open_object, other, kind, place, data, "object")
-                newer = data[:6] + b"\x02" + data[7:]
+                self.assertEqual(data[6], block_format)
+                newer = data[:6] + bytes([newest(kind) + 1]) + data[7:]
                 self.assertRaises(TooNew, open_object, sealing, kind, place, newer, "object")
 
     def test_tables(self):
@@ -161,7 +170,8 @@ class GoldenVectors(unittest.TestCase):
             self.assertEqual(flat(operations, "operations"), without(block, "name", "bytes"))
 
     def test_engines(self):
-        _, *engines, replicas = vectors("09-manifest")
+        blocks = [block for block in vectors("09-manifest") if "object_kind" not in block]
+        *engines, replicas = blocks
         for block in engines:
             engine = records.decode_engine(unhexed(block, "chunk"), "engine")
             self.assertEqual(flat(engine, ""), without(block, "name", "type", "chunk"))
@@ -289,10 +299,11 @@ def seal(sealing, context, salt, number, role, aad, body, before=b"") -> bytes:
 
 
 class Writer:
-    """One host, one backup, from rows given as they are."""
+    """One host, one backup, from rows given as they are. `format` is that of its packs, segments and manifest."""
 
     def __init__(self, root: Path, sealing: Sealing):
         self.root, self.sealing, self.salt = root, sealing, 0
+        self.format = 1
         self.chunks = {1: [], 2: []}
 
     def put(self, path: str, data: bytes) -> None:
@@ -303,33 +314,33 @@ class Writer:
     def named(self, folder: str, kind: int, record: bytes) -> bytes:
         self.salt += 1
         salt = bytes([self.salt]) * 32
-        head = b"ESKER" + bytes([kind, 1, 0, self.sealing.mode, 0]) + len(record).to_bytes(4, "little") + salt
+        head = b"ESKER" + bytes([kind, self.format, 0, self.sealing.mode, 0]) + len(record).to_bytes(4, "little") + salt
         data = seal(self.sealing, CONTROL_KEY, salt, 0, 0, head, record, head)
         name = blake3(data).digest()
         self.put(f"{folder}/{name.hex()}", data)
         return name
 
     def chunk(self, kind: int, content: bytes) -> bytes:
-        self.chunks[kind].append(content)
+        self.chunks[2 if kind == records.TABLE else 1].append((kind, content))
         return self.sealing.chunk_id(kind, content)
 
-    def segment(self, pack_format: int) -> None:
-        """Names the metadata pack; its frames are as `packs` writes them."""
-        (path,) = (self.root / "packs/meta").glob("*/*")
-        frames = [self.entry(2, content) for content in self.chunks[2]]
+    def segment(self, pack_format: int, pack_kind: int = 2) -> None:
+        """Names the pack of this kind; its frames are as `packs` writes them."""
+        (path,) = (self.root / "packs" / ("data", "meta")[pack_kind - 1]).glob("*/*")
+        frames = [self.entry(*chunk) for chunk in self.chunks[pack_kind]]
         name = bytes.fromhex(path.parent.name) + bytes.fromhex(path.name)
-        pack = b"\x02" + name + pack_format.to_bytes(2, "little") + b"\xf2" * 32 + counted(frames)
+        pack = bytes([pack_kind]) + name + pack_format.to_bytes(2, "little") + bytes([0xF0 + pack_kind]) * 32 + counted(frames)
         self.named("index", records.INDEX_SEGMENT, b"\x00" + counted([pack]))
 
     def entry(self, kind: int, content: bytes) -> bytes:
         return bytes([kind, 0]) + self.sealing.chunk_id(kind, content) + varint(len(content) + 16) + varint(len(content))
 
     def packs(self) -> None:
-        for kind, folder in ((1, "data"), (2, "meta")):
-            salt, frames, table = bytes([0xF0 + kind]) * 32, b"", []
-            head = b"ESKER" + bytes([2 + kind, 1, 0, self.sealing.mode]) + salt
-            for number, content in enumerate(self.chunks[kind]):
-                last = number == len(self.chunks[kind]) - 1
+        for pack_kind, folder in ((1, "data"), (2, "meta")):
+            salt, frames, table = bytes([0xF0 + pack_kind]) * 32, b"", []
+            head = b"ESKER" + bytes([2 + pack_kind, self.format, 0, self.sealing.mode]) + salt
+            for number, (kind, content) in enumerate(self.chunks[pack_kind]):
+                last = number == len(self.chunks[pack_kind]) - 1
                 lengths = (len(content) + 16).to_bytes(4, "little") + len(content).to_bytes(4, "little")
                 aad = head + number.to_bytes(4, "little") + bytes([kind, 0]) + lengths + bytes([last])
                 frames += seal(self.sealing, PACK_KEY, salt, number, 0, aad, content)
@@ -364,6 +375,8 @@ class Writer:
         hosts = [blob(host) + self.table(rows) + counted(engines) + varint(files) + varint(size)]
         record = blob(b"hand-made") + blob(b"c") + b"\x01" * 16 + bytes(16) + blob(b"test") + b"\x00\x00" + counted(hosts)
         record += b"\x00\x00" + b"\x00" * 4 + varint(files) + varint(size) + bytes(10)
+        if self.format == 2:
+            record += bytes(6)
         self.packs()
         self.named("manifests", records.MANIFEST, record)
 
@@ -518,7 +531,7 @@ class Repositories(unittest.TestCase):
         self.assertEqual(self.run_reader("verify", self.repo)[0], 0)
 
     def test_a_segment_names_the_format_of_its_packs(self):
-        for pack_format, heard in ((1, ""), (2, ""), (0, "format is 0")):
+        for pack_format, heard in ((1, ""), (3, ""), (0, "format is 0")):
             with self.subTest(pack_format):
                 self.repo, self.out = self.root / f"repo {pack_format}", self.root / f"out {pack_format}"
 
@@ -536,14 +549,58 @@ class Repositories(unittest.TestCase):
             w.backup([w.row(b"", 2), w.file(b"a", b"x")], 1, 1)
             (path,) = (self.repo / "packs/meta").glob("*/*")
             data = path.read_bytes()
-            data = data[:6] + b"\x02" + data[7:]
+            data = data[:6] + b"\x03" + data[7:]
             path.unlink()
             (path.parent / blake3(data).hexdigest()).write_bytes(data)
-            w.segment(2)
+            w.segment(3)
 
         code, _, err = self.hand_made(make)
         self.assertEqual(code, 3, err)
-        self.assertIn("written in format 2, this reader knows up to 1", err)
+        self.assertIn("written in format 3, this reader knows up to 2", err)
+
+    def test_a_repository_of_format_2_restores(self):
+        def make(w: Writer):
+            w.format = 2
+            w.chunk(records.RUN, b"entries")
+            chunk = b"\x01" + w.chunk(1, b"bytes") + varint(5)
+            w.backup([w.row(b"", 2), w.file(b"a", b"bytes", operations=[chunk])], 1, 5)
+            w.segment(2, 1)
+
+        self.assertEqual(self.hand_made(make)[::2], (0, ""))
+        self.assertEqual((self.out / "h/a").read_bytes(), b"bytes")
+        repo = Repository(self.repo, None, self.fail)
+        self.assertEqual(repo.chunk(records.RUN, PLAIN.chunk_id(records.RUN, b"entries")), b"entries")
+        self.assertEqual(find(repo, "hand-made", self.fail).manifest.sorted, records.SortedTotals(0, 0, 0, 0, 0, []))
+        self.assertEqual(self.run_reader("verify", self.repo)[0], 0)
+
+    def test_a_run_in_a_pack_of_format_1(self):
+        def make(w: Writer):
+            w.chunk(records.RUN, b"entries")
+            w.backup([w.row(b"", 2), w.file(b"a", b"x")], 1, 1)
+
+        _, _, err = self.hand_made(make)
+        self.assertIn("a chunk of a kind that does not belong there", err)
+        self.assertEqual(self.run_reader("verify", self.repo)[0], 3)
+
+    def test_a_segment_that_names_a_run_and_format_1(self):
+        for number, (segment_format, pack_format) in enumerate(((2, 1), (1, 2))):
+            with self.subTest(number):
+                self.repo, self.out = self.root / f"repo {number}", self.root / f"out {number}"
+
+                def make(w: Writer):
+                    w.format = 2
+                    w.chunk(records.RUN, b"entries")
+                    w.backup([w.row(b"", 2), w.file(b"a", b"x")], 1, 1)
+                    w.format = segment_format
+                    w.segment(pack_format, 1)
+
+                # The pack counts as named by no segment, and its own table serves.
+                code, _, err = self.hand_made(make)
+                self.assertEqual(code, 0, err)
+                self.assertIn("does not belong into this kind of pack", err)
+                repo = Repository(self.repo, None, lambda _: None)
+                self.assertEqual(repo.chunk(records.RUN, PLAIN.chunk_id(records.RUN, b"entries")), b"entries")
+                self.assertEqual(self.run_reader("verify", self.repo)[0], 3)
 
     def test_a_path_that_leaves_its_folder(self):
         for number, path in enumerate([b"../x", b"/x", b"a/../../x", b"a//x", b"x\0"]):

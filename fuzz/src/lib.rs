@@ -2,13 +2,16 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
+use esker_format::formats::{FIRST, NEWEST};
 use esker_format::limits::CONTROL_PLAIN_MAX;
 use esker_format::wire::Record;
 
-/// Whatever decodes encodes to the same bytes again.
+/// Whatever decodes, in whichever format, encodes to the same bytes again.
 pub fn one_encoding<R: Record>(bytes: &[u8]) {
-    if let Ok(record) = R::from_bytes(bytes) {
-        assert_eq!(record.to_bytes(), bytes);
+    for format in FIRST..=NEWEST {
+        if let Ok(record) = R::from_bytes_in(format, bytes) {
+            assert_eq!(record.to_bytes(), bytes);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub mod run;
 pub mod seal;
 pub mod sealed_object;
 pub mod session;
+pub mod sorted_totals;
 pub mod table;
 pub mod table_recipe;
 mod trailers;

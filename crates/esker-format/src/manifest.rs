@@ -1,8 +1,10 @@
 //! Manifests: one backup each; creating it is the commit (format-spec chapter 9).
 
 use crate::error::Result;
+use crate::formats::{FIRST, SORTED_RUNS};
 use crate::ids::{ChunkId, ObjectId, SessionId};
 use crate::limits::{HOSTS_MAX, NAME_MAX, TEXT_MAX, TEXTS_MAX};
+use crate::sorted_totals::SortedTotals;
 use crate::table::TableRef;
 use crate::wire::{Reader, Record, Writer};
 
@@ -39,6 +41,9 @@ pub struct Manifest {
     pub encoders: Vec<u32>,
     /// What the job counted.
     pub totals: Totals,
+    /// What its sorted runs came to. With it the manifest is of the format that may reach runs and recipes over them, also
+    /// where they come from an earlier backup; without it, of the first format, which reaches none.
+    pub sorted: Option<SortedTotals>,
 }
 
 /// One host of a backup.
@@ -71,7 +76,7 @@ pub struct Totals {
     pub reused_bytes: u64,
     /// Bytes read from the source.
     pub read_bytes: u64,
-    /// Chunks of bytes that were new.
+    /// Chunks of bytes and runs that were new.
     pub new_chunks: u64,
     /// Their plain bytes.
     pub new_bytes: u64,
@@ -154,6 +159,10 @@ impl Record for HostRecord {
 impl Record for Manifest {
     const NAME: &'static str = "manifest";
 
+    fn format(&self) -> u16 {
+        if self.sorted.is_some() { SORTED_RUNS } else { FIRST }
+    }
+
     fn write(&self, out: &mut Writer) {
         let text = |out: &mut Writer, text: &String| out.text(text);
         let id = |out: &mut Writer, id: &ObjectId| out.raw(&id.0);
@@ -172,6 +181,9 @@ impl Record for Manifest {
         out.list(&self.packs, id);
         out.list(&self.encoders, |out, encoder| out.u32(*encoder));
         self.totals.write(out);
+        if let Some(sorted) = &self.sorted {
+            sorted.write(out);
+        }
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
@@ -192,6 +204,7 @@ impl Record for Manifest {
             packs: input.list("packs", 32, id)?,
             encoders: input.list("encoders", 4, |input| input.u32("encoder"))?,
             totals: Totals::read(input)?,
+            sorted: if input.format() < SORTED_RUNS { None } else { Some(SortedTotals::read(input)?) },
         })
     }
 }

@@ -9,6 +9,7 @@ use esker_format::config::{ChunkerParameters, Config};
 use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
 use esker_format::engine::{EngineRecord, PartitionScheme, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRole, FileRow, Node, TableIdentity, check_path};
+use esker_format::formats::{FIRST, newest};
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{KeyObject, parse_recovery, print_recovery};
 use esker_format::layout::{ObjectKind, PackKind, PackName};
@@ -20,6 +21,7 @@ use esker_format::recipe::{Operation, RecipePiece};
 use esker_format::seal::{ChunkKind, Sealing};
 use esker_format::sealed_object::{open_object, seal_object};
 use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
+use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
 use esker_format::verification::{BackupVerdict, Level, Verification};
 use esker_format::wire::Record;
@@ -69,11 +71,12 @@ fn frame_entry() -> impl Strategy<Value = FrameEntry> {
 }
 
 fn index_segment() -> impl Strategy<Value = IndexSegment> {
-    let table = (1..=u16::MAX, any::<[u8; 32]>(), vec(frame_entry(), 0..4));
+    let table = (prop_oneof![Just(1), Just(2), 3..=u16::MAX], any::<[u8; 32]>(), vec(frame_entry(), 0..4));
     let table = table.prop_map(|(format, salt, frames)| FrameTable { format, salt, frames });
     let pack = (any::<bool>(), session(), object(), table).prop_map(|(data, session, id, mut table)| {
-        let (kind, chunks) = if data { (PackKind::Data, ChunkKind::Bytes) } else { (PackKind::Meta, ChunkKind::Table) };
-        table.frames.iter_mut().for_each(|frame| frame.kind = chunks);
+        let kind = if data { PackKind::Data } else { PackKind::Meta };
+        let of_data = if table.format == 1 { ChunkKind::Bytes } else { ChunkKind::Run };
+        table.frames.iter_mut().for_each(|frame| frame.kind = if data { of_data } else { ChunkKind::Table });
         IndexedPack { name: PackName { kind, session, id }, table }
     });
     (objects(), vec(pack, 0..4)).prop_map(|(replaces, packs)| IndexSegment { replaces, packs })
@@ -162,11 +165,31 @@ fn totals() -> impl Strategy<Value = Totals> {
     })
 }
 
+fn sorted_totals() -> impl Strategy<Value = SortedTotals> {
+    let fallback = (text(), any::<(u64, u64)>()).prop_map(|(reason, (files, bytes))| Fallback { reason, files, bytes });
+    (any::<[u64; 5]>(), vec(fallback, 0..4)).prop_map(|([files, bytes, copied_bytes, literal_bytes, kept_bytes], fallbacks)| SortedTotals {
+        files,
+        bytes,
+        copied_bytes,
+        literal_bytes,
+        kept_bytes,
+        fallbacks,
+    })
+}
+
 fn manifest() -> impl Strategy<Value = Manifest> {
     let names = (text(), text(), text(), vec(text(), 0..4), vec(text(), 0..4));
     let ids = (session(), objects(), objects(), objects(), vec(any::<u32>(), 0..4));
-    (names, ids, any::<(u64, u64)>(), vec(host(), 0..4), table(), totals()).prop_map(
-        |((label, cluster, written_by, tags, warnings), (session, keys, segments, packs, encoders), times, hosts, seen, totals)| Manifest {
+    let totals = (totals(), option::of(sorted_totals()));
+    (names, ids, any::<(u64, u64)>(), vec(host(), 0..4), table(), totals).prop_map(
+        |(
+            (label, cluster, written_by, tags, warnings),
+            (session, keys, segments, packs, encoders),
+            times,
+            hosts,
+            seen,
+            (totals, sorted),
+        )| Manifest {
             label,
             cluster,
             session,
@@ -182,6 +205,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
             packs,
             encoders,
             totals,
+            sorted,
         },
     )
 }
@@ -210,7 +234,7 @@ fn forgotten() -> impl Strategy<Value = Forgotten> {
 
 /// The record comes back from its bytes, and through both seals.
 fn comes_back<R: Record + PartialEq + std::fmt::Debug>(kind: ObjectKind, record: &R) {
-    assert_eq!(R::from_bytes(&record.to_bytes()).as_ref(), Ok(record));
+    assert_eq!(R::from_bytes_in(record.format(), &record.to_bytes()).as_ref(), Ok(record));
     for sealing in [samples::plain(), samples::encrypted()] {
         let object = seal_object(&sealing, kind, "place", [7; 32], record).unwrap();
         assert_eq!(open_object(&sealing, kind, "place", &object).as_ref(), Ok(record));
@@ -261,13 +285,14 @@ proptest! {
     }
 
     #[test]
-    fn packs_come_back(chunks in vec(vec(0..4u8, 0..300), 0..6), encrypted: bool) {
+    fn packs_come_back(chunks in vec(vec(0..4u8, 0..300), 0..6), encrypted: bool, sorted: bool) {
         let sealing = if encrypted { samples::encrypted() } else { samples::plain() };
-        let mut builder = PackBuilder::new(&sealing, PackKind::Data, 1, [3; 32]).unwrap();
+        let mut builder = PackBuilder::new(&sealing, PackKind::Data, if sorted { 2 } else { 1 }, [3; 32]).unwrap();
         let mut encoder = FrameEncoder::new(3).unwrap();
+        let kind = if sorted { ChunkKind::Run } else { ChunkKind::Bytes };
         for chunk in &chunks {
             let (codec, body) = encoder.encode(chunk).unwrap();
-            builder.add(sealing.chunk_id(ChunkKind::Bytes, chunk), ChunkKind::Bytes, codec, chunk.len() as u32, body).unwrap();
+            builder.add(sealing.chunk_id(kind, chunk), kind, codec, chunk.len() as u32, body).unwrap();
         }
         let pack = builder.finish().unwrap();
         let table = FrameTable::of_pack(&sealing, PackKind::Data, &pack.bytes).unwrap();
@@ -304,12 +329,14 @@ fn valid_bytes() -> Vec<Vec<u8>> {
     vec![
         samples::config(true).encode(),
         samples::index_segment().to_bytes(),
+        samples::sorted_index_segment().to_bytes(),
         encode_piece(&samples::file_rows()).unwrap(),
         encode_piece(&samples::seen()).unwrap(),
         samples::recipe().encode().unwrap(),
         encode_single(TableType::Engine, &samples::engines()[0]).unwrap(),
         encode_piece(&samples::replicas()).unwrap(),
         samples::manifest().to_bytes(),
+        samples::sorted_manifest().to_bytes(),
         samples::open().to_bytes(),
         samples::beat().to_bytes(),
         samples::fence().to_bytes(),
@@ -347,8 +374,8 @@ fn decode_as_everything(bytes: &[u8]) {
 
 /// A record has one encoding, so what decodes encodes to the same bytes.
 fn record<R: Record>(kind: ObjectKind, bytes: &[u8]) {
-    if let Ok(record) = R::from_bytes(bytes) {
-        assert_eq!(record.to_bytes(), bytes);
+    for format in FIRST..=newest(kind) {
+        let _ = R::from_bytes_in(format, bytes).map(|record| assert_eq!(record.to_bytes(), bytes));
     }
     let _ = open_object::<R>(&Sealing::Plain, kind, "", bytes);
 }

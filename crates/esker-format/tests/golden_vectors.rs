@@ -59,15 +59,16 @@ fn chapter_03_keys() {
 
 #[test]
 fn chapter_04_sealing() {
-    let mut blocks: Vec<Block> = [(ChunkKind::Bytes, ""), (ChunkKind::Bytes, "entries"), (ChunkKind::Table, "entries")]
-        .into_iter()
-        .map(|(kind, content)| {
-            let block = Block::named("chunk id").number("kind", kind as u8).text("content", content);
-            block
-                .hex("plain", plain().chunk_id(kind, content.as_bytes()).0)
-                .hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
-        })
-        .collect();
+    let mut blocks: Vec<Block> =
+        [(ChunkKind::Bytes, ""), (ChunkKind::Bytes, "entries"), (ChunkKind::Table, "entries"), (ChunkKind::Run, "entries")]
+            .into_iter()
+            .map(|(kind, content)| {
+                let block = Block::named("chunk id").number("kind", kind as u8).text("content", content);
+                block
+                    .hex("plain", plain().chunk_id(kind, content.as_bytes()).0)
+                    .hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
+            })
+            .collect();
     for (context, in_pack) in [("pack", true), ("control object", false)] {
         for (part, body) in [(Part { number: 0, role: 0 }, ""), (Part { number: 0x0102_0304_0506_0708, role: 1 }, "entries")] {
             let seal = |sealing: esker_format::seal::Sealing| {
@@ -85,43 +86,52 @@ fn chapter_04_sealing() {
     compare("04-sealing.txt", &blocks, |_| false);
 }
 
+/// Name, format, kind, chunks with their kinds.
+type PackVector<'a> = (&'a str, u16, PackKind, &'a [(ChunkKind, &'a str)]);
+
 #[test]
 fn chapter_05_pack() {
     let long = "the same words, the same words, the same words, the same words";
-    let packs: [(&str, PackKind, ChunkKind, &[&str]); 4] = [
-        ("data pack", PackKind::Data, ChunkKind::Bytes, &["first", "", "third", "first"]),
-        ("metadata pack", PackKind::Meta, ChunkKind::Table, &["\u{5}\u{1}\u{0}"]),
-        ("empty pack", PackKind::Data, ChunkKind::Bytes, &[]),
-        ("compressed pack", PackKind::Data, ChunkKind::Bytes, &[long, "last"]),
+    let (bytes, table, run) = (ChunkKind::Bytes, ChunkKind::Table, ChunkKind::Run);
+    let packs: [PackVector<'_>; 6] = [
+        ("data pack", 1, PackKind::Data, &[(bytes, "first"), (bytes, ""), (bytes, "third"), (bytes, "first")]),
+        ("metadata pack", 1, PackKind::Meta, &[(table, "\u{5}\u{1}\u{0}")]),
+        ("empty pack", 1, PackKind::Data, &[]),
+        ("compressed pack", 1, PackKind::Data, &[(bytes, long), (bytes, "last")]),
+        ("data pack with runs", 2, PackKind::Data, &[(run, "first"), (bytes, "first"), (run, "")]),
+        ("metadata pack beside runs", 2, PackKind::Meta, &[(table, "\u{5}\u{1}\u{0}")]),
     ];
-    let blocks = packs.map(|(name, kind, chunk_kind, chunks)| {
+    let blocks = packs.map(|(name, format, kind, chunks)| {
         let build = |sealing: esker_format::seal::Sealing| {
-            let mut builder = PackBuilder::new(&sealing, kind, 1, SALT).unwrap();
+            let mut builder = PackBuilder::new(&sealing, kind, format, SALT).unwrap();
             let mut encoder = FrameEncoder::new(3).unwrap();
-            for chunk in chunks {
+            for (chunk_kind, chunk) in chunks {
                 let (codec, body) = encoder.encode(chunk.as_bytes()).unwrap();
-                let id = sealing.chunk_id(chunk_kind, chunk.as_bytes());
-                builder.add(id, chunk_kind, codec, chunk.len() as u32, body).unwrap();
+                let id = sealing.chunk_id(*chunk_kind, chunk.as_bytes());
+                builder.add(id, *chunk_kind, codec, chunk.len() as u32, body).unwrap();
             }
             builder.finish().unwrap()
         };
         let zstd = build(plain()).table.frames.iter().any(|frame| frame.codec == Codec::Zstd);
-        let block = Block::named(name).number("zstd", u8::from(zstd)).number("kind", kind as u8).hex("salt", SALT);
-        let block = block.list("chunks", chunks, |block, field, chunk| block.hex(field, chunk));
+        let block = Block::named(name).number("zstd", u8::from(zstd)).number("kind", kind as u8).format(format).hex("salt", SALT);
+        let block = block.list("chunks", chunks, |block, field, (_, chunk)| block.hex(field, chunk));
+        let kinds = |block: Block| block.list("chunk_kinds", chunks, |block, field, (kind, _)| block.number(field, *kind as u8));
+        let block = if format == 1 { block } else { kinds(block) };
         block.hex("plain", build(plain()).bytes).hex("encrypted", build(encrypted()).bytes)
     });
     let committed = compare("05-pack.txt", &blocks, |field| field == "plain" || field == "encrypted");
-    for ((_, kind, _, chunks), block) in packs.iter().zip(committed) {
+    for ((_, format, kind, chunks), block) in packs.iter().zip(committed) {
         for (field, sealing) in [("plain", plain()), ("encrypted", encrypted())] {
             let pack = block.get(field);
             let table = FrameTable::of_pack(&sealing, *kind, &pack).unwrap();
+            assert_eq!(table.format, *format);
             let opener = FrameOpener::new(&sealing, *kind, table.format, table.salt).unwrap();
             let mut decoder = FrameDecoder::new().unwrap();
             let opened: Vec<Vec<u8>> = table
                 .frames()
                 .map(|frame| opener.open(&sealing, &frame, &mut slice_of(&pack, &frame).unwrap().to_vec(), &mut decoder).unwrap().to_vec())
                 .collect();
-            assert_eq!(opened, chunks.iter().map(|chunk| chunk.as_bytes().to_vec()).collect::<Vec<_>>());
+            assert_eq!(opened, chunks.iter().map(|(_, chunk)| chunk.as_bytes().to_vec()).collect::<Vec<_>>());
         }
     }
 }
@@ -130,7 +140,7 @@ fn chapter_05_pack() {
 fn control<R: Record + Fields + PartialEq + std::fmt::Debug>(kind: ObjectKind, place: &str, record: &R) -> Block {
     let seal = |sealing| seal_object(&sealing, kind, place, SALT, record).unwrap();
     let sealed = [seal(plain()), seal(encrypted())];
-    let block = Block::named(kind.name()).number("zstd", sealed[0][9]).number("object_kind", kind as u8);
+    let block = Block::named(kind.name()).number("zstd", sealed[0][9]).number("object_kind", kind as u8).format(record.format());
     let block = block.text("place", place).hex("salt", SALT).and(|block| record.list_in(block)).hex("record", record.to_bytes());
     block.hex("plain", &sealed[0]).hex("encrypted", &sealed[1])
 }
@@ -146,14 +156,15 @@ fn is_sealed(field: &str) -> bool {
 }
 
 /// A chapter of one kind of control object.
-fn chapter<R: Record + Fields + PartialEq + std::fmt::Debug>(file: &str, kind: ObjectKind, record: &R) {
-    let committed = compare(file, &[control(kind, "", record)], is_sealed);
-    opens(kind, "", record, &committed[0]);
+fn chapter<R: Record + Fields + PartialEq + std::fmt::Debug>(file: &str, kind: ObjectKind, records: &[R]) {
+    let blocks: Vec<Block> = records.iter().map(|record| control(kind, "", record)).collect();
+    let committed = compare(file, &blocks, is_sealed);
+    records.iter().zip(&committed).for_each(|(record, block)| opens(kind, "", record, block));
 }
 
 #[test]
 fn chapter_06_index_segment() {
-    chapter("06-index-segment.txt", ObjectKind::IndexSegment, &samples::index_segment());
+    chapter("06-index-segment.txt", ObjectKind::IndexSegment, &[samples::index_segment(), samples::sorted_index_segment()]);
 }
 
 #[test]
@@ -185,7 +196,8 @@ fn chapter_08_recipe() {
 
 #[test]
 fn chapter_09_manifest() {
-    let (manifest, engines, replicas) = (samples::manifest(), samples::engines(), samples::replicas());
+    let (manifest, sorted) = (samples::manifest(), samples::sorted_manifest());
+    let (engines, replicas) = (samples::engines(), samples::replicas());
     let engine = |name, engine: &esker_format::engine::EngineRecord| {
         let bytes = encode_single(TableType::Engine, engine).unwrap();
         // The record has a field of this name, so the encoding goes by another.
@@ -196,9 +208,11 @@ fn chapter_09_manifest() {
         engine("engine", &engines[0]),
         engine("bare engine", &engines[1]),
         Block::named("replicas").number("type", 2).list("rows", &replicas, replica_row).hex("bytes", encode_piece(&replicas).unwrap()),
+        control(ObjectKind::Manifest, "", &sorted),
     ];
     let committed = compare("09-manifest.txt", &blocks, is_sealed);
     opens(ObjectKind::Manifest, "", &manifest, &committed[0]);
+    opens(ObjectKind::Manifest, "", &sorted, &committed[4]);
     for (block, engine) in committed[1..3].iter().zip(engines) {
         assert_eq!(decode_single::<esker_format::engine::EngineRecord>(TableType::Engine, &block.get("chunk")).unwrap(), engine);
     }
@@ -236,12 +250,12 @@ fn chapter_11_doomed() {
 
 #[test]
 fn chapter_12_verification() {
-    chapter("12-verification.txt", ObjectKind::Verification, &samples::verification());
+    chapter("12-verification.txt", ObjectKind::Verification, &[samples::verification()]);
 }
 
 #[test]
 fn chapter_13_note() {
-    chapter("13-note.txt", ObjectKind::Note, &samples::note());
+    chapter("13-note.txt", ObjectKind::Note, &[samples::note()]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod samples;
 use esker_format::config::Config;
 use esker_format::engine::EngineRecord;
 use esker_format::file_table::{FileRow, Node};
+use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{Argon2Cost, KeyObject, Secret, Unwrapped};
 use esker_format::layout::{ObjectKind, PackKind, PackName, SessionRecord, session_from_path};
@@ -19,6 +20,7 @@ use esker_format::pack::{Codec, FrameEntry, FrameOpener, FrameTable, HEAD_LEN, P
 use esker_format::recipe::{Operation, RecipePiece};
 use esker_format::seal::{ChunkKind, Part, Sealing, TAG_LEN};
 use esker_format::sealed_object::{open_object, seal_object};
+use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{PieceBuilder, TableType, decode_piece, encode_piece, encode_single};
 use esker_format::wire::Record;
 use esker_format::{ChunkId, FormatError, Result};
@@ -56,7 +58,7 @@ fn a_backup_of_100_hosts_without_a_name_or_a_file_comes_back() {
 }
 
 #[test]
-fn tags_warnings_and_column_families_are_counted() {
+fn tags_warnings_fallbacks_and_column_families_are_counted() {
     let texts = |over: u64| vec![String::new(); (TEXTS_MAX + over) as usize];
     let note = |over| sealed(ObjectKind::Note, &Note { tags: texts(over), ..samples::note() });
     let tags = |over| sealed(ObjectKind::Manifest, &Manifest { tags: texts(over), ..samples::manifest() });
@@ -65,7 +67,12 @@ fn tags_warnings_and_column_families_are_counted() {
         let engine = EngineRecord { column_families: texts(over), ..samples::engines()[1].clone() };
         encode_single(TableType::Engine, &engine)
     };
-    for encode in [&note as &dyn Fn(u64) -> Result<Vec<u8>>, &tags, &warnings, &families] {
+    let fallbacks = |over: u64| {
+        let none = Fallback { reason: String::new(), files: 0, bytes: 0 };
+        let sorted = SortedTotals { fallbacks: vec![none; (TEXTS_MAX + over) as usize], ..SortedTotals::default() };
+        sealed(ObjectKind::Manifest, &Manifest { sorted: Some(sorted), ..samples::manifest() })
+    };
+    for encode in [&note as &dyn Fn(u64) -> Result<Vec<u8>>, &tags, &warnings, &families, &fallbacks] {
         assert!(encode(0).is_ok());
         assert!(is_over(encode(1)));
     }
@@ -175,6 +182,47 @@ fn a_pack_of_a_newer_format_is_named_as_such_whatever_else_is_wrong() {
     assert!(matches!(FrameTable::of_pack(&plain(), PackKind::Data, &pack), Err(FormatError::TooNew { found: 3, known: 2, .. })));
     assert!(matches!(PackBuilder::new(&plain(), PackKind::Data, 3, [3; 32]), Err(FormatError::TooNew { .. })));
     assert!(is_bad(PackBuilder::new(&plain(), PackKind::Data, 0, [3; 32])));
+}
+
+#[test]
+fn each_kind_of_control_object_has_formats_of_its_own() {
+    // The same object with another format in its header.
+    let stated = |kind, object: &[u8], format: u8| {
+        let object = [&object[..6], &[format], &object[7..]].concat();
+        match kind {
+            ObjectKind::Manifest => open_object::<Manifest>(&plain(), kind, "", &object).map(drop),
+            ObjectKind::IndexSegment => open_object::<IndexSegment>(&plain(), kind, "", &object).map(drop),
+            _ => open_object::<Note>(&plain(), kind, "", &object).map(drop),
+        }
+    };
+    let kinds = [
+        (ObjectKind::Manifest, sealed(ObjectKind::Manifest, &samples::manifest()), 2),
+        (ObjectKind::IndexSegment, sealed(ObjectKind::IndexSegment, &samples::index_segment()), 2),
+        (ObjectKind::Note, sealed(ObjectKind::Note, &samples::note()), 1),
+    ];
+    for (kind, object, newest) in kinds {
+        let object = object.unwrap();
+        assert_eq!((object[6], formats::newest(kind)), (1, newest), "what the first format can express is written in it");
+        assert!(is_bad(stated(kind, &object, 0)));
+        assert_eq!(stated(kind, &object, 1), Ok(()));
+        for other in 2..=3 {
+            let outcome = stated(kind, &object, other as u8);
+            if other <= newest {
+                assert!(matches!(outcome, Err(FormatError::Damaged { .. })), "the header is authenticated as it stands");
+            } else {
+                assert!(matches!(outcome, Err(FormatError::TooNew { found, known, .. }) if (found, known) == (other, newest)));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manifest_has_totals_of_sorted_runs_from_its_second_format_on() {
+    let (first, second) = (samples::manifest(), samples::sorted_manifest());
+    assert_eq!((first.format(), second.format()), (1, 2));
+    assert_eq!(sealed(ObjectKind::Manifest, &second).unwrap()[6], 2);
+    assert!(matches!(Manifest::from_bytes_in(1, &second.to_bytes()), Err(FormatError::TrailingBytes { .. })));
+    assert!(matches!(Manifest::from_bytes_in(2, &first.to_bytes()), Err(FormatError::CutShort { .. })));
 }
 
 #[test]

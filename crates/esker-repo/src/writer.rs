@@ -75,6 +75,7 @@ pub struct Writer {
     orphans: Mutex<Vec<IndexedPack>>,
     /// What reads known chunks, if they are not trusted.
     distrust: Option<Mutex<ReadContext>>,
+    sorted_runs: bool,
 }
 
 /// What a writer finds in steps (2) and (3).
@@ -84,6 +85,7 @@ struct View {
     pipeline: Pipeline,
     claims: ScratchMap,
     distrust: Option<Mutex<ReadContext>>,
+    sorted_runs: bool,
 }
 
 impl View {
@@ -94,7 +96,7 @@ impl View {
         let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
         let pipeline = Pipeline::start(repository, session, format, level, options.workers)?;
         let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
-        Ok(Self { listing, synced, pipeline, claims: repository.scratch_map()?, distrust })
+        Ok(Self { listing, synced, pipeline, claims: repository.scratch_map()?, distrust, sorted_runs: options.sorted_runs })
     }
 
     fn into_writer(self, repository: &Arc<Repository>, session: Session) -> Writer {
@@ -112,6 +114,7 @@ impl View {
             damaged: self.synced.damaged,
             orphans: Mutex::new(self.synced.orphans),
             distrust: self.distrust,
+            sorted_runs: self.sorted_runs,
         }
     }
 }
@@ -267,7 +270,8 @@ impl Writer {
 
     /// Commits: everything durable, segments, a look for a fence, the manifest, another look.
     ///
-    /// The manifest gets its session, segments and packs here.
+    /// The manifest gets its session, segments and packs here. Of a session that may store runs it is of their format, with
+    /// totals of nothing if the job gave none.
     ///
     /// # Errors
     /// `Fenced` if a prune took this writer for dead; the first fault of any write.
@@ -278,6 +282,9 @@ impl Writer {
             manifest.session = self.session.id();
             manifest.segments.clone_from(&written.segments);
             manifest.packs.clone_from(&written.packs);
+        }
+        if self.sorted_runs {
+            manifest.sorted.get_or_insert_default();
         }
         if self.session.is_fenced()? {
             let id = self.session.id();

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from . import limits
 from .errors import Damage
-from .records import DATA_PACK, META_PACK, FrameEntry
+from .records import DATA_PACK, META_PACK, FrameEntry, chunk_kinds
 from .sealing import FRAME, FRAME_TABLE, PACK_KEY, SALT_LEN, TAG_LEN, Sealing, check_mode
 from .wire import MAGIC, Reader, decode_body, read_header
 
@@ -49,7 +49,7 @@ def read_frame_table(sealing: Sealing, kind: int, pack: str, size: int, fetch) -
         raise Damage(f"{pack}: {size} bytes are no pack")
     head = fetch(0, HEAD_LEN)
     r = Reader(head, pack)
-    read_header(r, OBJECT_KIND[kind])
+    pack_format = read_header(r, OBJECT_KIND[kind])
     check_mode(sealing, r)
     salt = r.raw(SALT_LEN, "salt")
     tail = fetch(size - TAIL_LEN, TAIL_LEN)
@@ -64,7 +64,7 @@ def read_frame_table(sealing: Sealing, kind: int, pack: str, size: int, fetch) -
     r = Reader(plain, f"{pack}: frame table")
     entries = FrameEntry.read_list(r)
     r.finish()
-    if any(entry.kind != kind for entry in entries):
+    if any(entry.kind not in chunk_kinds(kind, pack_format) for entry in entries):
         raise Damage(f"{pack}: holds a chunk of a kind that does not belong there")
     if len(entries) != count or HEAD_LEN + sum(e.stored_len for e in entries) + table_len + TAIL_LEN != size:
         raise Damage(f"{pack}: its frames do not fill it")

@@ -10,7 +10,7 @@ from .wire import Reader
 CONFIG, KEY, DATA_PACK, META_PACK, INDEX_SEGMENT, MANIFEST = range(1, 7)
 SESSION_OPEN, SESSION_BEAT, SESSION_END, FENCE, DOOMED, FORGOTTEN, VERIFICATION, NOTE = range(7, 15)
 # Chunk kinds (chapter 04).
-BYTES, TABLE = 1, 2
+BYTES, TABLE, RUN = 1, 2, 3
 # Table types (chapter 07).
 FILES, REPLICAS, SEEN, ENGINE, RECIPE = range(1, 6)
 # Nodes and the one role that a reader must know (chapter 07).
@@ -18,6 +18,13 @@ FILE, FOLDER, LINK = 1, 2, 3
 ROLE_CURRENT = 6
 # Operations (chapter 08).
 CHUNK, HOLE, LITERAL = 1, 2, 3
+
+
+def chunk_kinds(pack_kind: int, pack_format: int) -> tuple:
+    """The kinds of chunk that a data (1) or metadata (2) pack of this format may hold (chapter 05)."""
+    if pack_kind == 2:
+        return (TABLE,)
+    return (BYTES, RUN) if pack_format >= 2 else (BYTES,)
 
 
 @dataclass
@@ -31,7 +38,7 @@ class FrameEntry:
     @classmethod
     def read(cls, r: Reader):
         entry = cls(
-            r.one_of("chunk kind", (BYTES, TABLE)),
+            r.one_of("chunk kind", (BYTES, TABLE, RUN)),
             r.one_of("codec", (0, 1)),
             r.raw(32, "chunk id"),
             r.varint("stored length", limits.CHUNK_PLAIN_MAX + limits.FRAME_OVERHEAD_MAX),
@@ -61,7 +68,8 @@ class IndexedPack:
         pack = cls(kind, session, name, r.u16("format"), r.raw(32, "salt"), FrameEntry.read_list(r))
         if pack.format == 0:
             raise r.damage("format", "is 0")
-        if any(entry.kind != kind for entry in pack.frames):
+        kinds = chunk_kinds(kind, min(pack.format, r.format))
+        if any(entry.kind not in kinds for entry in pack.frames):
             raise r.damage("chunk kind", "does not belong into this kind of pack")
         if 57 + sum(entry.stored_len for entry in pack.frames) > limits.PACK_MAX:
             raise r.damage("frames", "make a pack over its limit")
@@ -276,6 +284,32 @@ class Totals:
 
 
 @dataclass
+class Fallback:
+    reason: str
+    files: int
+    bytes: int
+
+    @classmethod
+    def read(cls, r: Reader):
+        return cls(r.text("reason", limits.NAME_MAX), r.varint("files"), r.varint("bytes"))
+
+
+@dataclass
+class SortedTotals:
+    files: int
+    bytes: int
+    copied_bytes: int
+    literal_bytes: int
+    kept_bytes: int
+    fallbacks: list
+
+    @classmethod
+    def read(cls, r: Reader):
+        sums = [r.varint(field) for field in list(cls.__dataclass_fields__)[:-1]]
+        return cls(*sums, r.items("fallbacks", 3, lambda: Fallback.read(r), limits.TEXTS_MAX))
+
+
+@dataclass
 class Manifest:
     label: str
     cluster: str
@@ -292,6 +326,7 @@ class Manifest:
     packs: list
     encoders: list
     totals: Totals
+    sorted: SortedTotals | None
 
     @classmethod
     def read(cls, r: Reader):
@@ -311,6 +346,7 @@ class Manifest:
             r.ids("packs"),
             r.items("encoders", 4, lambda: r.u32("encoder")),
             Totals.read(r),
+            SortedTotals.read(r) if r.format >= 2 else None,
         )
 
 
@@ -457,9 +493,9 @@ CONTROL = {
 }
 
 
-def decode(record, data: bytes, what: str):
-    """The record that these bytes hold, all of them."""
-    reader = Reader(data, what)
+def decode(record, data: bytes, what: str, format: int = 1):
+    """The record that these bytes, in an object of this format, hold, all of them."""
+    reader = Reader(data, what, format)
     value = record.read(reader)
     reader.finish()
     return value

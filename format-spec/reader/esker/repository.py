@@ -10,10 +10,10 @@ from blake3 import blake3
 
 from . import keys, limits
 from .errors import Damage, ReaderError, TooNew, WrongSecret
-from .pack import head_of, open_frame, place_frames, read_frame_table
+from .pack import OBJECT_KIND, head_of, open_frame, place_frames, read_frame_table
 from .records import DOOMED, FENCE, FORGOTTEN, INDEX_SEGMENT, MANIFEST, NOTE, SESSION_BEAT, SESSION_END, SESSION_OPEN, VERIFICATION
 from .sealing import Sealing, open_object
-from .wire import FORMAT
+from .wire import newest
 
 HASH, SESSION = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
 BEAT = re.compile("beat-(?!0{8})[0-9]{8}")
@@ -206,7 +206,7 @@ class Repository:
             for pack in segment.packs:
                 path = f"packs/{'data' if pack.kind == 1 else 'meta'}/{pack.session.hex()}/{pack.id.hex()}"
                 # A pack of a newer format counts as named by none: its own header then says so.
-                if path in listed and pack.format <= FORMAT:
+                if path in listed and pack.format <= newest(OBJECT_KIND[pack.kind]):
                     named.add(path)
                     head = head_of(pack.kind, pack.format, self.sealing.mode, pack.salt)
                     self._add(index, place_frames(path, head, pack.frames))

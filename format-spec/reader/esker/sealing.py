@@ -9,10 +9,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from . import limits
 from .errors import Damage
-from .records import BYTES, CONTROL, TABLE, decode
+from .records import BYTES, CONTROL, RUN, TABLE, decode
 from .wire import Reader, decode_body, read_header
 
-ID_CONTEXT = {BYTES: "esker 2026 v1 chunk id of bytes", TABLE: "esker 2026 v1 chunk id of tables"}
+ID_CONTEXT = {
+    BYTES: "esker 2026 v1 chunk id of bytes",
+    TABLE: "esker 2026 v1 chunk id of tables",
+    RUN: "esker 2026 v1 chunk id of runs",
+}
 PACK_KEY = "esker 2026 v1 pack key"
 CONTROL_KEY = "esker 2026 v1 control object key"
 CHECKSUM_KEY = "esker 2026 v1 checksum of a plain object"
@@ -62,7 +66,7 @@ class Sealing:
     def chunk_id(self, kind: int, content: bytes) -> bytes:
         if self.master is not None:
             return blake3(content, key=self.id_keys[kind]).digest()
-        return blake3(content).digest() if kind == BYTES else derive_key(ID_CONTEXT[TABLE], content)
+        return blake3(content).digest() if kind == BYTES else derive_key(ID_CONTEXT[kind], content)
 
     def open_part(self, context: str, salt: bytes, number: int, role: int, aad: bytes, sealed: bytes, what: str) -> bytes:
         if self.master is None:
@@ -80,7 +84,7 @@ def check_mode(sealing: Sealing, reader: Reader) -> None:
 def open_object(sealing: Sealing, kind: int, place: str, data: bytes, what: str):
     """The record in a control object; `place` is its path for kinds 7 to 10, else empty."""
     reader = Reader(data, what)
-    read_header(reader, kind)
+    found = read_header(reader, kind)
     check_mode(sealing, reader)
     codec = reader.u8("codec")
     plain_len = reader.u32("plain length")
@@ -91,4 +95,4 @@ def open_object(sealing: Sealing, kind: int, place: str, data: bytes, what: str)
     body = sealing.open_part(CONTROL_KEY, salt, 0, FRAME, data[:ENVELOPE_LEN] + place.encode(), sealed, what)
     if codec not in (0, 1):
         raise Damage(f"{what}: codec {codec}")
-    return decode(CONTROL[kind], decode_body(codec, body, plain_len, what), what)
+    return decode(CONTROL[kind], decode_body(codec, body, plain_len, what), what, found)

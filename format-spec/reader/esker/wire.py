@@ -6,16 +6,18 @@ from . import limits
 from .errors import Damage, TooNew
 
 MAGIC = b"ESKER"
-FORMAT = 1
 HEADER_LEN = 8
+# The newest format that this reader knows of each object kind; 1 where none is named (chapter 00).
+NEWEST = {3: 2, 4: 2, 5: 2, 6: 2}
 
 
 class Reader:
-    """Reads a record field by field and never past its end."""
+    """Reads a record field by field and never past its end. `format` is that of the object that the bytes stand in."""
 
-    def __init__(self, data: bytes, what: str):
+    def __init__(self, data: bytes, what: str, format: int = 1):
         self.data = data
         self.what = what
+        self.format = format
         self.at = 0
 
     def damage(self, field: str, why: str) -> Damage:
@@ -99,19 +101,24 @@ class Reader:
             raise Damage(f"{self.what}: {self.left()} bytes follow its end")
 
 
-def read_header(reader: Reader, kind: int) -> bytes:
-    """Checks magic, kind and format, before anything else of the object is looked at; gives the eight bytes."""
+def newest(kind: int) -> int:
+    """The newest format of this object kind that this reader knows."""
+    return NEWEST.get(kind, 1)
+
+
+def read_header(reader: Reader, kind: int) -> int:
+    """Checks magic, kind and format, before anything else of the object is looked at; gives the format."""
     if reader.left() < HEADER_LEN:
         raise Damage(f"{reader.what}: no Esker object, {reader.left()} bytes")
     header = reader.raw(HEADER_LEN, "header")
     if header[:5] != MAGIC or header[5] != kind:
         raise Damage(f"{reader.what}: not an Esker object of kind {kind}")
     found = int.from_bytes(header[6:], "little")
-    if found > FORMAT:
-        raise TooNew(f"{reader.what}: written in format {found}, this reader knows up to {FORMAT}: use a newer one")
+    if found > newest(kind):
+        raise TooNew(f"{reader.what}: written in format {found}, this reader knows up to {newest(kind)}: use a newer one")
     if found == 0:
         raise Damage(f"{reader.what}: format 0")
-    return header
+    return found
 
 
 def decode_body(codec: int, body: bytes, plain_len: int, what: str) -> bytes:

@@ -16,6 +16,11 @@ impl Block {
         self.line(field, value.to_string())
     }
 
+    /// A format, left out where it is the first.
+    pub fn format(self, format: u16) -> Self {
+        if format == 1 { self } else { self.number("format", format) }
+    }
+
     pub fn hex(self, field: impl Display, value: impl AsRef<[u8]>) -> Self {
         self.line(field, hex(value.as_ref()))
     }

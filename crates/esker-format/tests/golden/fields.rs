@@ -9,6 +9,7 @@ use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::note::Note;
 use esker_format::recipe::Operation;
 use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
+use esker_format::sorted_totals::SortedTotals;
 use esker_format::table::TableRef;
 use esker_format::verification::Verification;
 
@@ -155,6 +156,19 @@ fn host(block: Block, field: String, host: &HostRecord) -> Block {
         .number(format!("{field}.bytes"), host.bytes)
 }
 
+fn sorted_totals(block: Block, sorted: &SortedTotals) -> Block {
+    block
+        .number("sorted.files", sorted.files)
+        .number("sorted.bytes", sorted.bytes)
+        .number("sorted.copied_bytes", sorted.copied_bytes)
+        .number("sorted.literal_bytes", sorted.literal_bytes)
+        .number("sorted.kept_bytes", sorted.kept_bytes)
+        .list("sorted.fallbacks", &sorted.fallbacks, |block, field, fallback| {
+            let block = block.text(format!("{field}.reason"), &fallback.reason);
+            block.number(format!("{field}.files"), fallback.files).number(format!("{field}.bytes"), fallback.bytes)
+        })
+}
+
 impl Fields for Manifest {
     fn list_in(&self, block: Block) -> Block {
         let t = &self.totals;
@@ -185,6 +199,7 @@ impl Fields for Manifest {
             .number("totals.stored_meta", t.stored_meta)
             .number("totals.left_out_files", t.left_out_files)
             .number("totals.left_out_bytes", t.left_out_bytes)
+            .and(|block| self.sorted.iter().fold(block, sorted_totals))
     }
 }
 

@@ -92,6 +92,7 @@ impl Repository {
             packs,
             encoders: Vec::new(),
             totals,
+            sorted: None,
         };
         let manifest = self.named(ObjectKind::Manifest, &manifest);
         let note = |hold, supersedes| Note { manifest, at_ms: NOW_MS, hold, tags: vec!["new".into()], supersedes };

@@ -12,6 +12,7 @@ use esker_format::pack::{Codec, FrameEntry, FrameTable};
 use esker_format::recipe::{Operation, RecipePiece};
 use esker_format::seal::{ChunkKind, MasterKey, Sealing};
 use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
+use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{SeenManifest, TableRef};
 use esker_format::verification::{BackupVerdict, Level, Verification};
 use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
@@ -50,12 +51,30 @@ pub fn table(rows: u64, pieces: &[u8]) -> TableRef {
     TableRef { rows, pieces: pieces.iter().map(|number| ChunkId([*number; 32])).collect() }
 }
 
+fn entry(kind: ChunkKind, codec: Codec, chunk: u8, stored_len: u32, plain_len: u32) -> FrameEntry {
+    FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len }
+}
+
+fn indexed_pack(kind: PackKind, id: u8, format: u16, frames: Vec<FrameEntry>) -> IndexedPack {
+    let name = PackName { kind, session: SESSION, id: object(id) };
+    IndexedPack { name, table: FrameTable { format, salt: [id ^ 0xff; 32], frames } }
+}
+
+/// A segment of format 2: of a session with sorted runs, and of an older one's pack that no segment named.
+pub fn sorted_index_segment() -> IndexSegment {
+    let data = vec![entry(ChunkKind::Run, Codec::Zstd, 4, 300, 1 << 20), entry(ChunkKind::Bytes, Codec::Raw, 5, 17, 1)];
+    IndexSegment {
+        replaces: Vec::new(),
+        packs: vec![
+            indexed_pack(PackKind::Data, 0x35, 2, data),
+            indexed_pack(PackKind::Meta, 0x36, 2, vec![entry(ChunkKind::Table, Codec::Raw, 6, 18, 2)]),
+            indexed_pack(PackKind::Data, 0x37, 1, vec![entry(ChunkKind::Bytes, Codec::Raw, 5, 17, 1)]),
+        ],
+    }
+}
+
 pub fn index_segment() -> IndexSegment {
-    let entry = |kind, codec, chunk, stored_len, plain_len| FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len };
-    let pack = |kind, id, frames| IndexedPack {
-        name: PackName { kind, session: SESSION, id: object(id) },
-        table: FrameTable { format: 1, salt: [id ^ 0xff; 32], frames },
-    };
+    let pack = |kind, id, frames| indexed_pack(kind, id, 1, frames);
     let data =
         vec![entry(ChunkKind::Bytes, Codec::Zstd, 1, 300, 1 << 20), entry(ChunkKind::Bytes, Codec::Raw, 2, (16 << 20) + 16, 16 << 20)];
     IndexSegment {
@@ -186,7 +205,22 @@ pub fn manifest() -> Manifest {
             left_out_files: 11,
             left_out_bytes: u64::MAX,
         },
+        sorted: None,
     }
+}
+
+/// A manifest of format 2.
+pub fn sorted_manifest() -> Manifest {
+    let fallback = |reason: &str, files, bytes| Fallback { reason: reason.into(), files, bytes };
+    let sorted = SortedTotals {
+        files: 12,
+        bytes: 300,
+        copied_bytes: 1 << 40,
+        literal_bytes: 0,
+        kept_bytes: u64::MAX,
+        fallbacks: vec![fallback("keys in no bytewise order", 3, 200), fallback("", 0, u64::MAX)],
+    };
+    Manifest { encoders: Vec::new(), hosts: Vec::new(), sorted: Some(sorted), ..manifest() }
 }
 
 pub fn open() -> SessionOpen {

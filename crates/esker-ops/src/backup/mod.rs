@@ -190,6 +190,7 @@ impl<'a> Run<'a> {
             encoders: encoders.into_iter().collect(),
             sorted: self.sorted.totals(),
             totals: self.totals,
+            sorted: None,
         })
     }
 

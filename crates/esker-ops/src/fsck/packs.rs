@@ -116,7 +116,7 @@ impl Check<'_> {
     fn compare_with_index(&mut self, table: &FrameTable, indexed: Option<&PackEntry>) -> Result<()> {
         // A pack whose segment is damaged is not indexed; the segment is a finding of its own.
         let Some(pack) = indexed else { return Ok(()) };
-        let mut agrees = pack.salt == table.salt && pack.frames as usize == table.frames.len();
+        let mut agrees = (pack.format, pack.salt) == (table.format, table.salt) && pack.frames as usize == table.frames.len();
         for frame in table.frames() {
             let places = self.index.locate(&frame.entry.chunk)?;
             agrees &= places.iter().any(|place| place.pack == pack.number && place.frame == frame);
