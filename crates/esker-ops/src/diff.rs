@@ -13,7 +13,6 @@ use esker_repo::tables::read_piece;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::rebuild::chunk_of;
 use crate::rows::walk_rows;
 use crate::select::{Selection, find_among};
 

@@ -1,5 +1,6 @@
 //! What a verb can end with other than its report.
 
+use esker_dedup::sorted::SortedError;
 use esker_repo::RepoError;
 use thiserror::Error;
 
@@ -22,6 +23,9 @@ pub enum OpsError {
     /// What was read back is not what the manifest promises.
     #[error("{0}")]
     Damage(String),
+    /// A file cannot be rebuilt because this program lacks a compressor that RocksDB made it with.
+    #[error("{0}; use the esker that made the backup, or a newer one")]
+    Encoder(String),
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -43,6 +47,19 @@ pub enum OpsError {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+impl From<SortedError> for OpsError {
+    fn from(error: SortedError) -> Self {
+        match error {
+            SortedError::Read(source) => match source.downcast::<esker_cluster::Error>() {
+                Ok(error) => Self::Cluster(error),
+                Err(source) => Self::Local { action: "read", path: "a table".into(), source },
+            },
+            SortedError::Encoder { .. } => Self::Encoder(error.to_string()),
+            SortedError::Format(_) | SortedError::Recipe(_) => Self::Damage(error.to_string()),
+        }
+    }
 }
 
 impl OpsError {

@@ -81,6 +81,8 @@ pub struct MergedBlocks {
 pub struct Outcome {
     /// By input.
     pub tables: Vec<MergedTable>,
+    /// Key and value bytes of all entries that were merged.
+    pub entry_bytes: u64,
     /// Key and value bytes that had to be stored.
     pub literal_bytes: u64,
     /// Base runs that could not be read.
@@ -170,6 +172,7 @@ impl Merge {
             }
         }
         let (mut key, mut found, mut homes) = (Vec::new(), Vec::new(), Homes::default());
+        let mut entry_bytes = 0;
         while let Some(top) = heap.top() {
             key.clear();
             key.extend_from_slice(streams.get(top).map_or(&[][..], TableStream::key));
@@ -186,6 +189,7 @@ impl Merge {
                 }
                 let mut goes_on = true;
                 while goes_on && stream.key() == key {
+                    entry_bytes += (key.len() + stream.parts().value.len()) as u64;
                     place(stream, &mut homes, &base, &mut literals, &mut sources, store)?;
                     goes_on = stream.advance()?;
                 }
@@ -203,7 +207,7 @@ impl Merge {
         literals.close(&mut sources, store)?;
         let mut rebuilder = Rebuilder::default();
         let tables = streams.into_iter().map(|stream| finish(stream, &sources, self.chunker, &mut rebuilder, store)).collect::<Result<_, _>>()?;
-        Ok(Outcome { tables, literal_bytes: literals.entry_bytes, lost_runs: base.lost, closed_runs: base.left_closed })
+        Ok(Outcome { tables, entry_bytes, literal_bytes: literals.entry_bytes, lost_runs: base.lost, closed_runs: base.left_closed })
     }
 }
 

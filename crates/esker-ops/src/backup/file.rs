@@ -138,7 +138,7 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
                 Err(error) => return Err(error.into()),
             };
             for chunk in piece.chunks() {
-                if !self.writer.holds(chunk)? {
+                if !self.writer.holds(&chunk.id)? {
                     return Ok(false);
                 }
             }

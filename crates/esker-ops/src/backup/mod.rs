@@ -92,7 +92,7 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
         run.report.end_dry_run(repository.environment().now_ms());
         return Ok(run.report);
     }
-    let options = WriterOptions { workers: job.threads, level: request.level, distrust: request.reread, sorted_runs: false };
+    let options = WriterOptions { workers: job.threads, level: request.level, distrust: request.reread, sorted_runs: !request.no_reencode };
     let writer = Writer::begin(repository, "backup", &options)?;
     // Only what stood in the store after the session began may be built upon.
     backups.found.retain(|backup| writer.listing().manifests.contains(&backup.id));
@@ -188,9 +188,8 @@ impl<'a> Run<'a> {
             segments: Vec::new(),
             packs: Vec::new(),
             encoders: encoders.into_iter().collect(),
-            sorted: self.sorted.totals(),
+            sorted: (!self.request.no_reencode).then(|| self.sorted.totals()),
             totals: self.totals,
-            sorted: None,
         })
     }
 

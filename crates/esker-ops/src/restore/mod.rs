@@ -21,7 +21,7 @@ use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::seal::ChunkKind;
 use esker_format::table::TableRef;
-use esker_format::{ChunkId, ObjectId};
+use esker_format::ChunkId;
 use esker_repo::Repository;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
@@ -262,7 +262,9 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
         .write(reader, &kept, &fault, job);
     });
     fault.into_result()?;
-    hosts.into_iter().try_for_each(|(host, _)| Ok(host.finish()?))?;
+    for (host, _) in hosts {
+        host.finish()?;
+    }
     Ok(kept.into_inner())
 }
 

@@ -13,7 +13,7 @@ use super::Pending;
 use super::merge::Fate;
 use super::survey::read_map;
 use super::worker::Worker;
-use crate::backup::file::{Source, inode_of, role_of, store_piece};
+use crate::backup::file::{inode_of, role_of, store_piece};
 use crate::error::Result;
 
 /// Bytes read at a time.

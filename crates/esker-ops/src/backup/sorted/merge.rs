@@ -38,6 +38,8 @@ pub(super) struct MergedGroup {
     pub(super) fates: Vec<Fate>,
     pub(super) stored: StoredCounts,
     pub(super) read_bytes: u64,
+    /// Key and value bytes of all entries, and of those that were stored.
+    pub(super) entry_bytes: u64,
     pub(super) literal_bytes: u64,
     pub(super) lost_runs: u64,
     pub(super) encoders: BTreeSet<u32>,
@@ -74,6 +76,7 @@ struct Group<'a, 's, 'h> {
 struct Totals {
     stored: StoredCounts,
     read_bytes: u64,
+    entry_bytes: u64,
     literal_bytes: u64,
     lost_runs: u64,
     encoders: BTreeSet<u32>,
@@ -131,9 +134,9 @@ pub(super) fn merge_group(
         fate.ok_or_else(|| OpsError::Damage("a table was left out of every merge".into()))
     });
     let fates = fates.collect::<Result<_>>()?;
-    let Totals { stored, read_bytes, literal_bytes, lost_runs, encoders } =
+    let Totals { stored, read_bytes, entry_bytes, literal_bytes, lost_runs, encoders } =
         group.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(MergedGroup { fates, stored, read_bytes, literal_bytes, lost_runs, encoders })
+    Ok(MergedGroup { fates, stored, read_bytes, entry_bytes, literal_bytes, lost_runs, encoders })
 }
 
 fn ranges_of(number: usize, class: &Class) -> Vec<Range> {
@@ -177,6 +180,7 @@ impl Group<'_, '_, '_> {
         let outcome = merge.run(inputs.collect(), worker)?;
         {
             let mut totals = lock(&self.totals);
+            totals.entry_bytes += outcome.entry_bytes;
             totals.literal_bytes += outcome.literal_bytes;
             totals.lost_runs += outcome.lost_runs;
         }

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use esker_cluster::{FileKind, SourceFile};
 use esker_format::file_table::{FileContent, Node};
+use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_repo::Writer;
 
 use super::Run;
@@ -30,7 +31,8 @@ pub(super) struct SortedCounts {
     /// Tables stored as sorted runs, and their bytes.
     pub(super) tables: u64,
     pub(super) bytes: u64,
-    /// Key and value bytes of new entries.
+    /// Key and value bytes of all their entries, and of those that were new.
+    pub(super) entry_bytes: u64,
     pub(super) literal_bytes: u64,
     /// Bytes of these tables that were kept as they are.
     pub(super) kept_bytes: u64,
@@ -38,6 +40,21 @@ pub(super) struct SortedCounts {
     pub(super) lost_runs: u64,
     /// Tables stored as bytes, by reason: how many, and their bytes.
     pub(super) refused: BTreeMap<String, (u64, u64)>,
+}
+
+impl SortedCounts {
+    /// As the manifest records it.
+    pub(super) fn totals(&self) -> SortedTotals {
+        let fallback = |(reason, (files, bytes)): (&String, &(u64, u64))| Fallback { reason: reason.clone(), files: *files, bytes: *bytes };
+        SortedTotals {
+            files: self.tables,
+            bytes: self.bytes,
+            copied_bytes: self.entry_bytes.saturating_sub(self.literal_bytes),
+            literal_bytes: self.literal_bytes,
+            kept_bytes: self.kept_bytes,
+            fallbacks: self.refused.iter().map(fallback).collect(),
+        }
+    }
 }
 
 /// A new table and where its row stands.
@@ -91,6 +108,7 @@ impl Run<'_> {
         self.report.left_over_bytes += merged.stored.left_over_bytes;
         self.totals.read_bytes += merged.read_bytes;
         self.sorted.literal_bytes += merged.literal_bytes;
+        self.sorted.entry_bytes += merged.entry_bytes;
         self.sorted.lost_runs += merged.lost_runs;
         encoders.extend(merged.encoders);
         let mut contents = Vec::new();
