@@ -3,6 +3,7 @@
 //! An id never changes meaning and is never given up (format-spec/15-encoders.md). Its bits: 31 to 24 the compression type byte,
 //! 23 to 16 the variant of the algorithm, 15 to 0 its parameter.
 
+use super::snappy::Version;
 use crate::compression::{LZ4, SNAPPY, ZSTD};
 
 /// The number of an encoder, never 0. Not every number is assigned: see [`EncoderId::is_assigned`].
@@ -12,6 +13,8 @@ pub struct EncoderId(pub u32);
 /// What an assigned id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
+    /// See [`super::snappy`].
+    Snappy(Version),
     /// See [`super::lz4`].
     Lz4Continue { acceleration: u16 },
     /// See [`super::lz4`].
@@ -20,6 +23,11 @@ pub(super) enum Meaning {
     Zstd157 { level: i16, frame_checksum: bool },
 }
 
+const SNAPPY_1_1_8: u8 = 8;
+const SNAPPY_1_1_9: u8 = 9;
+const SNAPPY_1_1_10: u8 = 10;
+const SNAPPY_1_1_10_CRC: u8 = 11;
+const SNAPPY_LEVEL: u16 = 1;
 const LZ4_CONTINUE: u8 = 1;
 const LZ4_FAST: u8 = 2;
 const ZSTD_1_5_7: u8 = 0x57;
@@ -33,6 +41,10 @@ const LZ4_ACCELERATIONS: std::ops::RangeInclusive<u16> = 1..=16;
 impl EncoderId {
     const fn new(compression_type: u8, variant: u8, parameter: u16) -> Self {
         Self((compression_type as u32) << 24 | (variant as u32) << 16 | parameter as u32)
+    }
+
+    const fn snappy(variant: u8) -> Self {
+        Self::new(SNAPPY, variant, SNAPPY_LEVEL)
     }
 
     const fn lz4_continue(acceleration: u16) -> Self {
@@ -63,6 +75,13 @@ impl EncoderId {
         let level = parameter as i16;
         let frame_checksum = variant & FRAME_CHECKSUM != 0;
         match (self.compression_type(), variant) {
+            (SNAPPY, _) if parameter == SNAPPY_LEVEL => match variant {
+                SNAPPY_1_1_8 => Some(Meaning::Snappy(Version::V1_1_8)),
+                SNAPPY_1_1_9 => Some(Meaning::Snappy(Version::V1_1_9)),
+                SNAPPY_1_1_10 => Some(Meaning::Snappy(Version::V1_1_10)),
+                SNAPPY_1_1_10_CRC => Some(Meaning::Snappy(Version::V1_1_10Crc)),
+                _ => None,
+            },
             (LZ4, LZ4_CONTINUE) if LZ4_ACCELERATIONS.contains(&parameter) => Some(Meaning::Lz4Continue { acceleration: parameter }),
             (LZ4, LZ4_FAST) if LZ4_ACCELERATIONS.contains(&parameter) => Some(Meaning::Lz4Fast { acceleration: parameter }),
             (ZSTD, _) if variant & !FRAME_CHECKSUM == ZSTD_1_5_7 && level != 0 && ZSTD_LEVELS.contains(&level) => {
@@ -82,6 +101,12 @@ impl std::fmt::Display for EncoderId {
 /// The encoders that may have written blocks of a type, the most likely first. Empty for type 0, which needs none, and for types
 /// that no encoder here writes.
 pub fn candidates(compression_type: u8, has_dictionary: bool) -> &'static [EncoderId] {
+    const SNAPPY_IDS: [EncoderId; 4] = [
+        EncoderId::snappy(SNAPPY_1_1_8),
+        EncoderId::snappy(SNAPPY_1_1_9),
+        EncoderId::snappy(SNAPPY_1_1_10),
+        EncoderId::snappy(SNAPPY_1_1_10_CRC),
+    ];
     const ZSTD_IDS: [EncoderId; 7] = [
         EncoderId::zstd_1_5_7(3),
         EncoderId::zstd_1_5_7(1),
@@ -96,7 +121,7 @@ pub fn candidates(compression_type: u8, has_dictionary: bool) -> &'static [Encod
     match (compression_type, has_dictionary) {
         (LZ4, false) => &WITHOUT,
         (LZ4, true) => &WITH,
-        (SNAPPY, _) => &[],
+        (SNAPPY, _) => &SNAPPY_IDS,
         (ZSTD, _) => &ZSTD_IDS,
         _ => &[],
     }

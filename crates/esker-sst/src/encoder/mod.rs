@@ -10,12 +10,15 @@ mod id;
 mod lz4;
 mod lz4_dictionary;
 mod self_test;
+mod snappy;
+mod snappy_hash;
 mod zstd_library;
 
 pub use id::{EncoderId, candidates};
 
 use self::id::Meaning;
 use self::lz4::Lz4;
+use self::snappy::Snappy;
 use self::zstd_library::Zstd;
 
 /// The largest plain block: LZ4 takes no more (`LZ4_MAX_INPUT_SIZE`, lib/lz4.h, LZ4 1.10.0).
@@ -55,6 +58,7 @@ pub struct Encoder {
 }
 
 enum Algorithm {
+    Snappy(Snappy),
     Lz4(Lz4),
     Zstd(Zstd),
 }
@@ -75,6 +79,7 @@ impl Encoder {
 
     fn untested(id: EncoderId, dictionary: &[u8]) -> Result<Self, EncoderFault> {
         let algorithm = match id.meaning().ok_or(EncoderFault::Unknown(id))? {
+            Meaning::Snappy(version) => Algorithm::Snappy(Snappy::new(version)),
             Meaning::Lz4Continue { acceleration } => Algorithm::Lz4(Lz4::continued(acceleration, dictionary)),
             Meaning::Lz4Fast { .. } if !dictionary.is_empty() => return Err(EncoderFault::TakesNoDictionary(id)),
             Meaning::Lz4Fast { acceleration } => Algorithm::Lz4(Lz4::fast(acceleration)),
@@ -100,6 +105,7 @@ impl Encoder {
         let len = u32::try_from(plain.len()).ok().filter(|len| *len <= MAX_PLAIN_LEN);
         let len = len.ok_or(EncoderFault::TooLarge { len: plain.len() })?;
         let body = match &mut self.algorithm {
+            Algorithm::Snappy(snappy) => snappy.compress(plain),
             Algorithm::Lz4(lz4) => lz4.compress(plain, len),
             Algorithm::Zstd(zstd) => zstd.compress(plain).ok_or(EncoderFault::Library(self.id))?,
         };

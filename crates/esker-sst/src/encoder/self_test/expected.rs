@@ -1,6 +1,10 @@
 //! What [`super::proof`] gives for every assigned id, in order of ids. Rows are added, never changed.
 
 pub(super) const EXPECTED: &[(u32, u64)] = &[
+    (0x0108_0001, 0x8ec6_e4b5_84fb_71f4),
+    (0x0109_0001, 0x8ec6_e4b5_84fb_71f4),
+    (0x010a_0001, 0x9717_8011_fc70_98dc),
+    (0x010b_0001, 0xa1ed_b153_cafd_a376),
     (0x0401_0001, 0x3f21_2569_fd8b_fdea),
     (0x0401_0002, 0xa7f1_6b0f_67eb_d471),
     (0x0401_0003, 0xfc57_121f_ac27_8930),
