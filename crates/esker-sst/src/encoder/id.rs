@@ -4,7 +4,7 @@
 //! 23 to 16 the variant of the algorithm, 15 to 0 its parameter.
 
 use super::snappy::Version;
-use crate::compression::{LZ4, SNAPPY, ZSTD};
+use crate::compression::{LZ4, LZ4HC, SNAPPY, ZSTD};
 
 /// The number of an encoder, never 0. Not every number is assigned: see [`EncoderId::is_assigned`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +19,8 @@ pub(super) enum Meaning {
     Lz4Continue { acceleration: u16 },
     /// See [`super::lz4`].
     Lz4Fast { acceleration: u16 },
+    /// See [`super::lz4_high`].
+    Lz4High { level: u16 },
     /// See [`super::zstd_library`].
     Zstd157 { level: i16, frame_checksum: bool },
 }
@@ -30,11 +32,14 @@ const SNAPPY_1_1_10_CRC: u8 = 11;
 const SNAPPY_LEVEL: u16 = 1;
 const LZ4_CONTINUE: u8 = 1;
 const LZ4_FAST: u8 = 2;
+const LZ4HC_1_10_0: u8 = 10;
 const ZSTD_1_5_7: u8 = 0x57;
 const FRAME_CHECKSUM: u8 = 0x80;
 
 /// Levels of ZSTD that have ids. RocksDB takes any; below -7 nobody has been seen to use one.
 const ZSTD_LEVELS: std::ops::RangeInclusive<i16> = -7..=22;
+/// Levels of LZ4HC that have ids, all there are; RocksDB's default is 9.
+const LZ4HC_LEVELS: std::ops::RangeInclusive<u16> = 1..=12;
 /// Accelerations of LZ4 that have ids: RocksDB's levels 0 to -16.
 const LZ4_ACCELERATIONS: std::ops::RangeInclusive<u16> = 1..=16;
 
@@ -53,6 +58,10 @@ impl EncoderId {
 
     const fn lz4_fast(acceleration: u16) -> Self {
         Self::new(LZ4, LZ4_FAST, acceleration)
+    }
+
+    const fn lz4hc(level: u16) -> Self {
+        Self::new(LZ4HC, LZ4HC_1_10_0, level)
     }
 
     const fn zstd_1_5_7(level: i16) -> Self {
@@ -84,6 +93,7 @@ impl EncoderId {
             },
             (LZ4, LZ4_CONTINUE) if LZ4_ACCELERATIONS.contains(&parameter) => Some(Meaning::Lz4Continue { acceleration: parameter }),
             (LZ4, LZ4_FAST) if LZ4_ACCELERATIONS.contains(&parameter) => Some(Meaning::Lz4Fast { acceleration: parameter }),
+            (LZ4HC, LZ4HC_1_10_0) if LZ4HC_LEVELS.contains(&parameter) => Some(Meaning::Lz4High { level: parameter }),
             (ZSTD, _) if variant & !FRAME_CHECKSUM == ZSTD_1_5_7 && level != 0 && ZSTD_LEVELS.contains(&level) => {
                 Some(Meaning::Zstd157 { level, frame_checksum })
             }
@@ -103,8 +113,8 @@ impl std::fmt::Display for EncoderId {
 pub fn candidates(compression_type: u8, has_dictionary: bool) -> &'static [EncoderId] {
     const SNAPPY_IDS: [EncoderId; 4] = [
         EncoderId::snappy(SNAPPY_1_1_8),
-        EncoderId::snappy(SNAPPY_1_1_9),
         EncoderId::snappy(SNAPPY_1_1_10),
+        EncoderId::snappy(SNAPPY_1_1_9),
         EncoderId::snappy(SNAPPY_1_1_10_CRC),
     ];
     const ZSTD_IDS: [EncoderId; 7] = [
@@ -116,11 +126,14 @@ pub fn candidates(compression_type: u8, has_dictionary: bool) -> &'static [Encod
         EncoderId::zstd_1_5_7(-1),
         EncoderId::zstd_1_5_7(5),
     ];
+    const LZ4HC_IDS: [EncoderId; 5] =
+        [EncoderId::lz4hc(9), EncoderId::lz4hc(4), EncoderId::lz4hc(3), EncoderId::lz4hc(6), EncoderId::lz4hc(12)];
     const WITHOUT: [EncoderId; 2] = [EncoderId::lz4_continue(1), EncoderId::lz4_fast(1)];
     const WITH: [EncoderId; 1] = [EncoderId::lz4_continue(1)];
     match (compression_type, has_dictionary) {
         (LZ4, false) => &WITHOUT,
         (LZ4, true) => &WITH,
+        (LZ4HC, false) => &LZ4HC_IDS,
         (SNAPPY, _) => &SNAPPY_IDS,
         (ZSTD, _) => &ZSTD_IDS,
         _ => &[],

@@ -1,4 +1,4 @@
-//! The hash functions of Snappy's versions: nothing else in its output changed from 1.1.0 to 1.2.
+//! The hash functions of Snappy's versions: what its output changed by from 1.1.8 to the commit behind 1.1.10 that was read.
 //!
 //! Each turns 4 bytes into a place of a table whose size is a power of two, from 256 to the version's largest. A table's places
 //! are counted by `mask`, its size less 1.
