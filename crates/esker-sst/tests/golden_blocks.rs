@@ -1,133 +1,83 @@
-//! Data blocks of RocksDB 7.8.3, built again byte for byte.
-//!
-//! The tables `golden/blocks_*` were written by Debian's `db_bench` 7.8.3 (`--benchmarks=fillseq,flush --num=60
-//! --key_size=20 --value_size=24 --block_size=512 --compression_type=none`, with the options named beside each).
+//! The encoders against payloads that RocksDB and the libraries wrote: see golden/encoders/README.md.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![allow(missing_docs, reason = "a test")]
 
-#[allow(dead_code)]
-mod common;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use common::random::map;
-use esker_sst::internal_key::user_key;
-use esker_sst::{BlockForm, Entries, data_block};
+use esker_sst::compression::decompress;
+use esker_sst::encoder::{Encoder, EncoderId};
 
 struct Golden {
-    /// Options of `db_bench`, or the name under which golden.rs has the table.
-    options: &'static str,
-    bytes: &'static [u8],
-    blocks: usize,
-    entries: usize,
-    partitions: usize,
-    /// Of the first block.
-    form: BlockForm,
+    id: EncoderId,
+    plain: Vec<u8>,
+    dictionary: Vec<u8>,
+    payload: Vec<u8>,
 }
 
-/// The form of most blocks: one restart.
-const ONE_RESTART: BlockForm =
-    BlockForm { restart_interval: 0, shares_prefixes: true, hash_buckets: 0, separate_values: false, uniform_keys: false };
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/encoders")
+}
 
-const GOLDEN: [Golden; 8] = [
-    Golden {
-        options: "--use_data_block_hash_index=1 --data_block_hash_table_util_ratio=0.6 --block_restart_interval=3",
-        bytes: include_bytes!("golden/blocks_hash_index.sst"),
-        blocks: 7,
-        entries: 60,
-        partitions: 0,
-        form: BlockForm { restart_interval: 3, hash_buckets: 15, ..ONE_RESTART },
-    },
-    Golden {
-        options: "--index_with_first_key=1 --index_block_restart_interval=3 --index_shortening_mode=0 --checksum_type=1",
-        bytes: include_bytes!("golden/blocks_first_keys.sst"),
-        blocks: 6,
-        entries: 60,
-        partitions: 0,
-        form: ONE_RESTART,
-    },
-    Golden {
-        options: "--block_align=1 --num=40",
-        bytes: include_bytes!("golden/blocks_aligned.sst"),
-        blocks: 4,
-        entries: 40,
-        partitions: 0,
-        form: ONE_RESTART,
-    },
-    Golden {
-        options: "--partition_index=1 --metadata_block_size=64 --num=120",
-        bytes: include_bytes!("golden/blocks_partitions.sst"),
-        blocks: 12,
-        entries: 120,
-        partitions: 3,
-        form: ONE_RESTART,
-    },
-    Golden {
-        options: "--user_timestamp_size=8",
-        bytes: include_bytes!("golden/blocks_timestamps.sst"),
-        blocks: 6,
-        entries: 60,
-        partitions: 0,
-        form: ONE_RESTART,
-    },
-    Golden {
-        options: "fv2_crc32c",
-        bytes: include_bytes!("golden/fv2_crc32c.sst"),
-        blocks: 1,
-        entries: 40,
-        partitions: 0,
-        form: BlockForm { restart_interval: 16, ..ONE_RESTART },
-    },
-    Golden {
-        options: "fv5_none",
-        bytes: include_bytes!("golden/fv5_none.sst"),
-        blocks: 1,
-        entries: 40,
-        partitions: 0,
-        form: BlockForm { restart_interval: 16, ..ONE_RESTART },
-    },
-    Golden {
-        options: "fv5_partitioned",
-        bytes: include_bytes!("golden/fv5_partitioned.sst"),
-        blocks: 9,
-        entries: 90,
-        partitions: 1,
-        form: ONE_RESTART,
-    },
-];
+/// The block `long`, which is made rather than stored.
+fn long() -> Vec<u8> {
+    let lines = (0u64..).map(|line| format!("vertex {:x} follows {:x}\n", line * line % 251, line % 97));
+    lines.flat_map(String::into_bytes).take(72_000).collect()
+}
+
+fn golden_blocks() -> Vec<Golden> {
+    let names = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let payloads = names.filter(|name| name.ends_with(".payload"));
+    let golden = payloads.map(|name| {
+        let mut parts: Vec<&str> = name.split('.').rev().skip(1).collect();
+        let block = parts.pop().unwrap();
+        let id = EncoderId(u32::from_str_radix(parts[0], 16).unwrap());
+        let dictionary = if parts.len() == 2 { fs::read(folder().join(format!("{block}.dictionary"))).unwrap() } else { Vec::new() };
+        let plain = if block == "long" { long() } else { fs::read(folder().join(format!("{block}.plain"))).unwrap() };
+        Golden { id, plain, dictionary, payload: fs::read(folder().join(&name)).unwrap() }
+    });
+    golden.collect()
+}
 
 #[test]
-fn golden_blocks_are_built_again_and_stand_between_their_separators() {
-    for golden in &GOLDEN {
-        let map = map(golden.bytes);
-        assert_eq!((map.len(), map.index_partitions.len()), (golden.blocks, golden.partitions), "{}", golden.options);
-        let checksum = map.tail.footer.block_checksum();
-        let mut entries = Entries::new();
-        let mut count = 0;
-        for index in 0..map.len() {
-            let handle = map.handle(index).unwrap();
-            let stored = &golden.bytes[handle.offset as usize..handle.end().unwrap() as usize];
-            let block = checksum.open(stored, handle.offset).unwrap();
-            let form = data_block::decode(block.payload, &mut entries).unwrap();
-            assert!(index > 0 || form == golden.form, "{form:?} of {}", golden.options);
-            let mut rebuilt = Vec::new();
-            data_block::encode(&form, &entries, 0..entries.len(), &mut rebuilt).unwrap();
-            checksum.seal(0, handle.offset, 0, &mut rebuilt);
-            assert_eq!(rebuilt, stored, "block {index} of {}", golden.options);
+fn every_encoder_gives_the_payloads_of_the_library_it_stands_for() {
+    let golden = golden_blocks();
+    for block in &golden {
+        let mut encoder = Encoder::new(block.id, &block.dictionary).unwrap();
+        let mut payload = b"before".to_vec();
+        encoder.compress(&block.plain, &mut payload).unwrap();
+        assert!(payload == [b"before", &block.payload[..]].concat(), "{}, {} bytes", block.id, block.plain.len());
+    }
+    let variants: BTreeSet<u32> = golden.iter().map(|block| block.id.0 >> 16).collect();
+    assert_eq!(variants, BTreeSet::from([0x0108, 0x0109, 0x010a, 0x010b, 0x0401, 0x0402, 0x050a, 0x0757]));
+}
 
-            assert!(map.separator(index) >= user_key(entries.key(entries.len() - 1)).unwrap());
-            assert!(index == 0 || map.separator(index - 1) < user_key(entries.key(0)).unwrap());
-            count += entries.len();
+#[test]
+fn every_golden_payload_decompresses() {
+    for block in golden_blocks() {
+        let mut plain = vec![1; 10];
+        let kind = block.id.compression_type();
+        decompress(kind, &block.dictionary, &block.payload, block.plain.len(), &mut plain).unwrap();
+        assert!(plain == block.plain, "{}", block.id);
+        assert!(decompress(kind, &block.dictionary, &block.payload, block.plain.len() - 1, &mut plain).is_err());
+    }
+}
+
+#[test]
+fn a_cut_or_changed_payload_is_an_error_or_another_block_but_never_a_panic() {
+    for block in golden_blocks().iter().filter(|block| block.plain.len() < 5_000) {
+        let kind = block.id.compression_type();
+        let mut plain = Vec::new();
+        for cut in 0..block.payload.len() {
+            assert!(decompress(kind, &block.dictionary, &block.payload[..cut], 1 << 16, &mut plain).is_err(), "{} cut to {cut}", block.id);
         }
-        assert_eq!(count, golden.entries, "{}", golden.options);
+        for at in 0..block.payload.len() {
+            let mut changed = block.payload.clone();
+            changed[at] ^= 1 << (at % 8);
+            if decompress(kind, &block.dictionary, &changed, 1 << 16, &mut plain).is_ok() {
+                assert!(plain.len() <= 1 << 16);
+            }
+        }
     }
-}
-
-#[test]
-fn aligned_blocks_leave_gaps_and_the_last_one_ends_before_its_padding() {
-    let map = map(include_bytes!("golden/blocks_aligned.sst"));
-    for index in 0..map.len() {
-        assert_eq!(map.handle(index).unwrap().offset, 512 * index as u64);
-    }
-    assert_eq!(map.data_end, map.handle(3).unwrap().end().unwrap());
-    assert_eq!(map.tail.properties.data_size, 2048);
-    assert!(map.data_end < 2048);
 }

@@ -9,13 +9,18 @@ mod bytes;
 mod id;
 mod lz4;
 mod lz4_dictionary;
+mod lz4_high;
 mod self_test;
+mod snappy;
+mod snappy_hash;
 mod zstd_library;
 
 pub use id::{EncoderId, candidates};
 
 use self::id::Meaning;
 use self::lz4::Lz4;
+use self::lz4_high::Lz4High;
+use self::snappy::Snappy;
 use self::zstd_library::Zstd;
 
 /// The largest plain block: LZ4 takes no more (`LZ4_MAX_INPUT_SIZE`, lib/lz4.h, LZ4 1.10.0).
@@ -32,7 +37,7 @@ pub enum EncoderFault {
     #[error("encoder {0} failed its self-test")]
     SelfTestFailed(EncoderId),
 
-    /// RocksDB has no such call: the encoder takes no dictionary.
+    /// The encoder takes no dictionary.
     #[error("encoder {0} takes no dictionary")]
     TakesNoDictionary(EncoderId),
 
@@ -55,7 +60,9 @@ pub struct Encoder {
 }
 
 enum Algorithm {
+    Snappy(Snappy),
     Lz4(Lz4),
+    Lz4High(Lz4High),
     Zstd(Zstd),
 }
 
@@ -75,9 +82,11 @@ impl Encoder {
 
     fn untested(id: EncoderId, dictionary: &[u8]) -> Result<Self, EncoderFault> {
         let algorithm = match id.meaning().ok_or(EncoderFault::Unknown(id))? {
+            Meaning::Snappy(version) => Algorithm::Snappy(Snappy::new(version)),
             Meaning::Lz4Continue { acceleration } => Algorithm::Lz4(Lz4::continued(acceleration, dictionary)),
-            Meaning::Lz4Fast { .. } if !dictionary.is_empty() => return Err(EncoderFault::TakesNoDictionary(id)),
+            Meaning::Lz4Fast { .. } | Meaning::Lz4High { .. } if !dictionary.is_empty() => return Err(EncoderFault::TakesNoDictionary(id)),
             Meaning::Lz4Fast { acceleration } => Algorithm::Lz4(Lz4::fast(acceleration)),
+            Meaning::Lz4High { level } => Algorithm::Lz4High(Lz4High::new(level).ok_or(EncoderFault::Library(id))?),
             Meaning::Zstd157 { level, frame_checksum } => {
                 Algorithm::Zstd(Zstd::new(level, frame_checksum, dictionary).ok_or(EncoderFault::Library(id))?)
             }
@@ -100,7 +109,9 @@ impl Encoder {
         let len = u32::try_from(plain.len()).ok().filter(|len| *len <= MAX_PLAIN_LEN);
         let len = len.ok_or(EncoderFault::TooLarge { len: plain.len() })?;
         let body = match &mut self.algorithm {
+            Algorithm::Snappy(snappy) => snappy.compress(plain),
             Algorithm::Lz4(lz4) => lz4.compress(plain, len),
+            Algorithm::Lz4High(lz4) => lz4.compress(plain).ok_or(EncoderFault::Library(self.id))?,
             Algorithm::Zstd(zstd) => zstd.compress(plain).ok_or(EncoderFault::Library(self.id))?,
         };
         put_varint32(out, len);
