@@ -122,6 +122,12 @@ pub struct Backup {
     /// Read one in N of the known files all the same, others each time; 0 reads none
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub reread_share: u32,
+    /// Take tables as bytes: their restore then needs none of RocksDB's compressors, but what compaction rewrote is stored again
+    #[arg(long)]
+    pub no_reencode: bool,
+    /// Compress less, for speed: zstd's level 1
+    #[arg(long, conflicts_with = "zstd_level")]
+    pub fast: bool,
     /// zstd's level (default: the repository's)
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     pub zstd_level: Option<i32>,

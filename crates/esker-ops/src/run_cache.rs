@@ -17,7 +17,10 @@ const KEPT_BYTES_MAX: usize = 160 << 20;
 enum Slot {
     /// Somebody is fetching it.
     Fetching,
-    Here { run: Arc<Run>, since: u64 },
+    Here {
+        run: Arc<Run>,
+        since: u64,
+    },
 }
 
 #[derive(Default)]

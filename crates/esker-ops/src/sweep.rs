@@ -217,7 +217,9 @@ impl<T: SweepTarget> Sweep<'_, T> {
         }
         planned.sort_by(|(left_space, left), (right_space, right)| {
             let by_space = left_space.cmp(right_space).then((left.order as u8).cmp(&(right.order as u8)));
-            by_space.then_with(|| left.order.compare(&left.first_key, &right.first_key)).then((left.place.file, left.place.piece).cmp(&(right.place.file, right.place.piece)))
+            by_space
+                .then_with(|| left.order.compare(&left.first_key, &right.first_key))
+                .then((left.place.file, left.place.piece).cmp(&(right.place.file, right.place.piece)))
         });
         Ok(planned.into_iter().map(|(_, piece)| piece).collect())
     }
@@ -282,7 +284,9 @@ impl<T: SweepTarget> Sweep<'_, T> {
 
     /// Rebuilds what follows the data blocks of a file, which are all done.
     fn rest(&self, file: usize, context: &mut ReadContext, rebuilder: &mut Rebuilder) -> Result<()> {
-        let Some((rest, facts)) = self.state(file).map(|mut state| (state.rest.take(), std::mem::take(&mut state.facts))) else { return Ok(()) };
+        let Some((rest, facts)) = self.state(file).map(|mut state| (state.rest.take(), std::mem::take(&mut state.facts))) else {
+            return Ok(());
+        };
         let Some((place, piece)) = rest else { return Ok(()) };
         if self.target.has(place, &piece.hash)? {
             return self.target.done(place);

@@ -166,6 +166,7 @@ pub fn request(label: &str, host: &Path) -> BackupRequest {
         reread: false,
         reread_share: 0,
         level: None,
+        no_reencode: false,
     }
 }
 

@@ -13,6 +13,8 @@ use crate::human;
 use crate::open;
 use crate::output::{Output, facts};
 
+/// zstd's level with `--fast`.
+const FAST_LEVEL: i32 = 1;
 /// Partitions whose spread is named.
 const SPREAD_LINES: usize = 5;
 
@@ -32,7 +34,8 @@ pub fn run(global: &Global, args: &Backup, output: &Output) -> Outcome {
         dry_run: args.dry_run,
         reread: args.reread,
         reread_share: args.reread_share,
-        level: args.zstd_level,
+        level: if args.fast { Some(FAST_LEVEL) } else { args.zstd_level },
+        no_reencode: args.no_reencode,
     };
     let repository = open::open(global, output)?;
     let report = backup(&repository, &request, &job(global, output))?;

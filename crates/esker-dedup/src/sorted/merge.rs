@@ -206,7 +206,8 @@ impl Merge {
         }
         literals.close(&mut sources, store)?;
         let mut rebuilder = Rebuilder::default();
-        let tables = streams.into_iter().map(|stream| finish(stream, &sources, self.chunker, &mut rebuilder, store)).collect::<Result<_, _>>()?;
+        let tables =
+            streams.into_iter().map(|stream| finish(stream, &sources, self.chunker, &mut rebuilder, store)).collect::<Result<_, _>>()?;
         Ok(Outcome { tables, entry_bytes, literal_bytes: literals.entry_bytes, lost_runs: base.lost, closed_runs: base.left_closed })
     }
 }
@@ -341,7 +342,8 @@ fn replayed<S: ChunkStore>(
     let Ok(Piece::Blocks(decoded)) = Piece::decode(&bytes) else { return Ok(None) };
     let runs: Option<Vec<Arc<Run>>> = used.iter().map(|source| sources.run(*source)).collect();
     let Some(runs) = runs else { return Ok(None) };
-    let bytes_of = |chunk: &ChunkUse| kept_chunks.iter().chain(dictionary).find(|(known, _)| known == chunk).map(|(_, bytes)| bytes.clone());
+    let bytes_of =
+        |chunk: &ChunkUse| kept_chunks.iter().chain(dictionary).find(|(known, _)| known == chunk).map(|(_, bytes)| bytes.clone());
     let rebuilt = rebuilder.blocks::<SortedError>(&decoded, &mut InMemory { runs: &runs, bytes: &bytes_of }, None, &mut |_| Ok(()));
     Ok(rebuilt.is_ok().then_some((*decoded, kept.len() as u64)))
 }

@@ -4,8 +4,8 @@ use esker_format::run::KeyOrder;
 use esker_format::table_recipe::Checksums;
 use esker_sst::block::{BlockChecksum, StoredBlock, TRAILER_SIZE};
 use esker_sst::data_block::{self, BlockForm};
-use esker_sst::rest::{FilterKeys, KeyHash, TableFacts};
 use esker_sst::encoder::{self, Encoder, EncoderId};
+use esker_sst::rest::{FilterKeys, KeyHash, TableFacts};
 use esker_sst::{Entries, ReadAt, TableMap, compression};
 
 use super::merge::Refusal;

@@ -188,7 +188,8 @@ impl<'a, R: ReadAt + ?Sized> TableStream<'a, R> {
         let encoder = self.coder.encoder_for(&block, plain)?;
         let form = data_block::decode(plain, &mut self.entries).ok()?;
         let shortest = TRAILER_LEN + self.timestamp_size;
-        let fits = self.entries.len() <= BLOCK_ENTRIES_MAX && (0..self.entries.len()).all(|index| self.entries.key(index).len() >= shortest);
+        let fits =
+            self.entries.len() <= BLOCK_ENTRIES_MAX && (0..self.entries.len()).all(|index| self.entries.key(index).len() >= shortest);
         let exact = !self.coder.is_careful || self.coder.is_exact(&block, plain, &form, &self.entries);
         (fits && exact).then_some((block.compression_type, encoder, form))
     }

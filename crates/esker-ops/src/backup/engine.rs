@@ -64,9 +64,9 @@ impl<'a> Run<'a> {
             }
         }
         let (format_version_max, taken_over) = (taker.format_version_max, taker.taken_over);
-        let (kept, gone) = known.into_tables().partition(|content| {
-            content.identity.as_ref().is_some_and(|identity| taken_over.contains(&identity.unique_id))
-        });
+        let (kept, gone) = known
+            .into_tables()
+            .partition(|content| content.identity.as_ref().is_some_and(|identity| taken_over.contains(&identity.unique_id)));
         let (file_count, bytes) = (self.totals.files - before.0, self.totals.bytes - before.1);
         Ok(ScannedEngine { host, engine, freeze, facts, rows, tables, gone, kept, format_version_max, file_count, bytes })
     }

@@ -33,8 +33,8 @@ pub use report::{BackupReport, LeftOutLine, SpreadLine};
 
 use base::BaseBackup;
 use engine::ScannedEngine;
-use sorted::SortedCounts;
 use file::{FileTaker, Taken};
+use sorted::SortedCounts;
 
 /// The cluster's name when no cluster file tells it.
 pub const CLUSTER_DEFAULT: &str = "default";

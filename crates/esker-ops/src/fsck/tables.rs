@@ -138,7 +138,10 @@ impl Check<'_> {
                 self.is_indexed(&places)?;
                 if places.is_empty() {
                     self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
-                } else if places.iter().any(|place| len.is_some_and(|len| place.frame.entry.plain_len != len) || place.frame.entry.kind != kind) {
+                } else if places
+                    .iter()
+                    .any(|place| len.is_some_and(|len| place.frame.entry.plain_len != len) || place.frame.entry.kind != kind)
+                {
                     self.bad_chunks.entry(id).or_insert_with(|| "its length or kind is not the one the recipe names".into());
                 }
                 for place in &places {

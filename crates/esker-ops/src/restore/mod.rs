@@ -17,11 +17,11 @@ use esker_cluster::path::shown;
 use esker_cluster::path::split;
 use esker_cluster::target::Node as TargetNode;
 use esker_cluster::{Attributes, Kind, Target, TargetFile, TargetOptions, Timestamp};
+use esker_format::ChunkId;
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::seal::ChunkKind;
 use esker_format::table::TableRef;
-use esker_format::ChunkId;
 use esker_repo::Repository;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
@@ -294,14 +294,7 @@ impl HandOut<'_> {
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        context: &mut ReadContext,
-        file: Arc<WrittenFile>,
-        content: &FileContent,
-        space: &str,
-        existed: bool,
-    ) -> Result<()> {
+    fn file(&mut self, context: &mut ReadContext, file: Arc<WrittenFile>, content: &FileContent, space: &str, existed: bool) -> Result<()> {
         let mut offset = 0;
         for piece in &content.recipe {
             let Piece::Bytes(RecipePiece { operations }) = read_piece(self.reader, context, piece)? else {

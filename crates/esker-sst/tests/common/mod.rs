@@ -1,7 +1,7 @@
 //! Real tables, written by the RocksDB that the `rocksdb` crate bundles (11.8).
 
-pub mod rest;
 pub mod random;
+pub mod rest;
 
 use std::path::{Path, PathBuf};
 

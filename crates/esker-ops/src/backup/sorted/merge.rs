@@ -160,7 +160,8 @@ impl Group<'_, '_, '_> {
         for table in range.tables.iter().filter_map(|table| class.tables.get(*table)) {
             let Some(pending) = self.pending.get(table.pending) else { continue };
             let source = SourceFile::open(pending.table.root, pending.table.entry)?;
-            let map = read_map(&source, pending).map_err(|error| OpsError::Damage(format!("the index changed while it was read: {error}")))?;
+            let map =
+                read_map(&source, pending).map_err(|error| OpsError::Damage(format!("the index changed while it was read: {error}")))?;
             open.push((table, source, map));
         }
         let sources: Vec<Source<'_, '_>> = open.iter().map(|(_, source, _)| Source(source)).collect();
@@ -171,12 +172,7 @@ impl Group<'_, '_, '_> {
             blocks: blocks_in(map, class.order, low, high),
         });
         let base = self.base.runs(worker.writer.reader(), &mut worker.context, class.order, low, high)?;
-        let merge = Merge {
-            order: class.order,
-            timestamp_size: class.timestamp_size,
-            chunker: worker.repository.config().chunker,
-            base,
-        };
+        let merge = Merge { order: class.order, timestamp_size: class.timestamp_size, chunker: worker.repository.config().chunker, base };
         let outcome = merge.run(inputs.collect(), worker)?;
         {
             let mut totals = lock(&self.totals);
