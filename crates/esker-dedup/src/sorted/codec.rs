@@ -1,6 +1,7 @@
 //! Encoders that were set up, by id.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use esker_sst::compression;
 use esker_sst::encoder::{self, Encoder, EncoderId};
@@ -26,15 +27,16 @@ impl BlockCodec for Codec {
     }
 
     fn compress(&mut self, compression_type: u8, id: u32, plain: &[u8], out: &mut Vec<u8>) -> bool {
-        if !self.encoders.contains_key(&id) {
-            match Encoder::new(EncoderId(id), &[]) {
-                Ok(encoder) => drop(self.encoders.insert(id, encoder)),
+        let encoder = match self.encoders.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => match Encoder::new(EncoderId(id), &[]) {
+                Ok(encoder) => unknown.insert(encoder),
                 Err(fault) => {
                     self.missing.get_or_insert(SortedError::Encoder { id, why: fault.to_string() });
+                    return false;
                 }
-            }
-        }
-        let encoder = self.encoders.get_mut(&id).filter(|encoder| encoder.compression_type() == compression_type);
-        encoder.is_some_and(|encoder| encoder.compress(plain, out).is_ok())
+            },
+        };
+        encoder.compression_type() == compression_type && encoder.compress(plain, out).is_ok()
     }
 }

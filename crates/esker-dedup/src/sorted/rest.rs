@@ -18,6 +18,9 @@ use super::{ChunkStore, SortedError};
 const LITERAL_BYTES_MAX: usize = 4096;
 /// Bytes of one chunk of a longer stretch.
 const CHUNK_BYTES: usize = 1 << 20;
+/// Chunks with the bytes they were cut from.
+type KeptChunks = Vec<(ChunkUse, Vec<u8>)>;
+
 /// Bytes of blocks behind the data blocks of one table, at most.
 const REST_BYTES_MAX: u64 = 256 << 20;
 
@@ -61,7 +64,7 @@ fn store_parts<S: ChunkStore>(
     parts: Vec<RestPart>,
     keys: FilterKeys,
     store: &mut S,
-) -> Result<(DescribedRest, Vec<(ChunkUse, Vec<u8>)>), S::Error> {
+) -> Result<(DescribedRest, KeptChunks), S::Error> {
     let (mut stored, mut kept_bytes, mut encoders, mut chunks) = (Vec::new(), 0, BTreeSet::new(), Vec::new());
     let mut at = 0;
     for part in parts {
