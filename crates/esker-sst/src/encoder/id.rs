@@ -36,7 +36,7 @@ const LZ4HC_1_10_0: u8 = 10;
 const ZSTD_1_5_7: u8 = 0x57;
 const FRAME_CHECKSUM: u8 = 0x80;
 
-/// Levels of ZSTD that have ids. RocksDB takes any; below -7 nobody has been seen to use one.
+/// Levels of ZSTD that have ids. RocksDB takes lower ones too; their blocks are stored as they are.
 const ZSTD_LEVELS: std::ops::RangeInclusive<i16> = -7..=22;
 /// Levels of LZ4HC that have ids, all there are; RocksDB's default is 9.
 const LZ4HC_LEVELS: std::ops::RangeInclusive<u16> = 1..=12;

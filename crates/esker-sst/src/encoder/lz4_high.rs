@@ -24,6 +24,10 @@ impl Lz4High {
 
     /// The LZ4 block of `plain`; none if the library fails, which means that it has no memory.
     pub(super) fn compress(&mut self, plain: &[u8]) -> Option<&[u8]> {
+        // The library counts back from the end of the input. An empty slice may point to address 1, from where that wraps.
+        if plain.is_empty() {
+            return Some(&[0]);
+        }
         let bound = plain.len() + plain.len() / 255 + 16;
         if self.output.len() < bound {
             self.output.resize(bound, 0);
