@@ -13,6 +13,9 @@
 //! the tail begins. A backup that hashes the tail knows whether it has stored this very file before, without reading the
 //! data. Why the tail and not only the id: an id names a file, it does not prove its bytes (see [`global_seqno`]).
 //!
+//! [`TableMap`] reads the index, which says where the data blocks stand; [`data_block`] turns each into [`Entries`] and a
+//! [`BlockForm`], and these back into the same bytes; [`BlockChecksum`] opens and seals blocks as stored.
+//!
 //! The order above is that of `BlockBasedTableBuilder::Finish` (table/block_based/block_based_table_builder.cc, RocksDB
 //! 11.8); files written by 7.8 have it too. Every fact taken from RocksDB names its file and version where it is used.
 //!

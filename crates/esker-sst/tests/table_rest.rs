@@ -5,7 +5,8 @@
 #[allow(dead_code)]
 mod common;
 
-use common::rest::{Counts, Random, rebuilt};
+use common::random::Random;
+use common::rest::{Counts, rebuilt};
 use common::{options, tables_in};
 use rocksdb::{BlockBasedIndexType, BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, Options};
 
@@ -59,7 +60,7 @@ fn key(random: &mut Random, keys: u64) -> Vec<u8> {
     let number = random.below(keys);
     let mut key = format!("{:06}", number * 7919 % 1_000_000).into_bytes();
     // Keys of up to 300 bytes, always the same for the same number.
-    key.resize(6 + (number * number % if number % 50 == 0 { 300 } else { 40 }) as usize, (number % 256) as u8);
+    key.resize(6 + (number * number % if number.is_multiple_of(50) { 300 } else { 40 }) as usize, (number % 256) as u8);
     key
 }
 
@@ -112,7 +113,7 @@ fn tables(random: &mut Random, drawn: &Drawn, mut options: Options) -> Vec<Vec<u
 fn every_filter_and_index_block_of_tables_with_random_options_is_built_again() {
     let mut all = Counts::default();
     for seed in 0..60 {
-        let mut random = Random::new(seed);
+        let mut random = Random(seed);
         let drawn = drawn(&mut random);
         for table in tables(&mut random, &drawn, options()) {
             let counts = rebuilt(&table);

@@ -107,8 +107,10 @@ impl TableMap {
         self.blocks.handles().get(index).copied()
     }
 
-    /// Separator behind data block `index`: not below any user key of it, not above any of the next block. Both may have
-    /// versions of one user key, which then is the separator. Empty if there is no such block.
+    /// Separator behind data block `index`: not below any user key of it, not above any of the next block, in the order of
+    /// the table's comparator. Both blocks may have versions of one user key, which then is the separator. It has a
+    /// timestamp if the user keys in the file have one; keys that differ there only do not stand in bytewise order. Empty if
+    /// there is no such block.
     pub fn separator(&self, index: usize) -> &[u8] {
         self.blocks.separator(index)
     }

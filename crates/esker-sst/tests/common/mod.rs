@@ -1,5 +1,6 @@
 //! Real tables, written by the RocksDB that the `rocksdb` crate bundles (11.8).
 
+pub mod random;
 pub mod rest;
 
 use std::path::{Path, PathBuf};
@@ -50,10 +51,11 @@ pub fn table_options(format_version: i32, checksum: ChecksumType) -> BlockBasedO
     options
 }
 
-/// Writes one table of `entries` puts with a database of its own and returns its bytes.
+/// Writes one table of `entries` puts, uncompressed, with a database of its own and returns its bytes.
 pub fn one_table(table: &BlockBasedOptions, entries: usize) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options();
+    options.set_compression_type(DBCompressionType::None);
     options.set_block_based_table_factory(table);
     let db = DB::open(&options, folder.path()).unwrap();
     for entry in 0..entries {

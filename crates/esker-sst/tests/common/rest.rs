@@ -1,23 +1,9 @@
 //! Building what follows a table's data blocks again, as a backup and a restore do.
 
 use esker_sst::rest::{BuiltBlock, FilterKeys, NoCodec, RestBuilder, RestPart, TableFacts, plan};
-use esker_sst::{Entries, TableMap, TableTail, data_block};
+use esker_sst::{Entries, TableMap, data_block};
 
-/// A small generator of random numbers.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-}
+use super::random::map;
 
 /// Blocks of a table, and how many of them were built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,11 +33,6 @@ impl std::ops::AddAssign for Counts {
         self.descriptions += other.descriptions;
         self.tables += other.tables;
     }
-}
-
-pub fn map(table: &[u8]) -> TableMap {
-    let tail = TableTail::read(table).unwrap();
-    TableMap::read(table, tail, &mut |_, _, _, _| false).unwrap()
 }
 
 /// The facts of a table, gathered in three pieces.
