@@ -5,14 +5,16 @@
 #[allow(dead_code)]
 mod common;
 
-use common::rest::{Counts, Random, rebuilt};
-use common::{options, tables_in};
+use common::random::Random;
+use common::rest::{Counts, rebuilt};
+use common::{COMPRESSIONS, options, tables_in};
 use rocksdb::{BlockBasedIndexType, BlockBasedOptions, ColumnFamilyDescriptor, DB, DBCompressionType, Options};
 
 /// Options of tables drawn at random; those that the crate has no function for are in `more`.
 struct Drawn {
     table: BlockBasedOptions,
     more: String,
+    compression: DBCompressionType,
     /// There is a block that cannot be built: the top of filters that are cut inside data blocks.
     keeps_filter_top: bool,
     filters: bool,
@@ -43,7 +45,11 @@ fn drawn(random: &mut Random) -> Drawn {
     } else if random.below(3) == 0 {
         more += "index_type=kBinarySearchWithFirstKey;";
     }
-    if random.below(4) == 0 {
+    let (compression, _) = random.one_of(&COMPRESSIONS);
+    if random.one_in(3) {
+        more += "enable_index_compression=false;";
+    }
+    if compression == DBCompressionType::None && random.one_in(2) {
         more += "block_align=true;";
     } else if random.below(4) == 0 {
         more += "super_block_alignment_size=16384;super_block_alignment_space_overhead_ratio=4;";
@@ -52,14 +58,14 @@ fn drawn(random: &mut Random) -> Drawn {
         more += "uniform_cv_threshold=0.9;";
     }
     more += "}";
-    Drawn { table, more, keeps_filter_top: filters && partition_filters && decouple, filters, partitioned }
+    Drawn { table, more, compression, keeps_filter_top: filters && partition_filters && decouple, filters, partitioned }
 }
 
 fn key(random: &mut Random, keys: u64) -> Vec<u8> {
     let number = random.below(keys);
     let mut key = format!("{:06}", number * 7919 % 1_000_000).into_bytes();
     // Keys of up to 300 bytes, always the same for the same number.
-    key.resize(6 + (number * number % if number % 50 == 0 { 300 } else { 40 }) as usize, (number % 256) as u8);
+    key.resize(6 + (number * number % if number.is_multiple_of(50) { 300 } else { 40 }) as usize, (number % 256) as u8);
     key
 }
 
@@ -100,7 +106,7 @@ fn fill(db: &DB, random: &mut Random) {
 
 fn tables(random: &mut Random, drawn: &Drawn, mut options: Options) -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
-    options.set_compression_type(DBCompressionType::None);
+    options.set_compression_type(drawn.compression);
     options.set_block_based_table_factory(&drawn.table);
     let db = DB::open_cf_descriptors(&options, folder.path(), [ColumnFamilyDescriptor::new("default", options.clone())]).unwrap();
     db.set_options(&[("block_based_table_factory", &drawn.more)]).unwrap();
@@ -111,8 +117,8 @@ fn tables(random: &mut Random, drawn: &Drawn, mut options: Options) -> Vec<Vec<u
 #[test]
 fn every_filter_and_index_block_of_tables_with_random_options_is_built_again() {
     let mut all = Counts::default();
-    for seed in 0..60 {
-        let mut random = Random::new(seed);
+    for seed in 0..200 {
+        let mut random = Random(seed);
         let drawn = drawn(&mut random);
         for table in tables(&mut random, &drawn, options()) {
             let counts = rebuilt(&table);
@@ -124,5 +130,6 @@ fn every_filter_and_index_block_of_tables_with_random_options_is_built_again() {
             all += counts;
         }
     }
+    assert!(all.compressed > 100, "index blocks that are compressed");
     eprintln!("{all:?}");
 }

@@ -2,9 +2,10 @@
 
 use crate::block::BlockChecksum;
 use crate::block_handle::BlockHandle;
+use crate::encoder::EncoderId;
 use crate::rest::bloom::BloomForm;
 use crate::rest::built_block::{BuiltBlock, FilterRange};
-use crate::rest::codec::BlockCodec;
+use crate::rest::encoders::Encoders;
 use crate::rest::facts::TableFacts;
 use crate::rest::fault::RestFault;
 use crate::rest::filter_keys::FilterKeys;
@@ -26,6 +27,7 @@ pub struct RestBuilder<'f> {
     checksum: BlockChecksum,
     index_partitions: Vec<Partition>,
     filter_partitions: Vec<Partition>,
+    encoders: Encoders,
     key: Vec<u8>,
     plain: Vec<u8>,
 }
@@ -34,31 +36,33 @@ impl<'f> RestBuilder<'f> {
     /// A builder for the table with these facts, of all its data blocks.
     pub fn new(facts: &'f TableFacts, checksum: BlockChecksum) -> Self {
         let (index_partitions, filter_partitions) = (Vec::new(), Vec::new());
-        Self { facts, checksum, index_partitions, filter_partitions, key: Vec::new(), plain: Vec::new() }
+        let (encoders, key, plain) = (Encoders::default(), Vec::new(), Vec::new());
+        Self { facts, checksum, index_partitions, filter_partitions, encoders, key, plain }
     }
 
     /// Appends to `out` the block that `block` describes, with its trailer; `offset` is where it stands in the file.
     ///
     /// After an error `out` holds what it held before. Memory: at most 64 bytes for each hashed key of the facts, or twice
     /// the size of their keys.
-    pub fn build(&mut self, block: &BuiltBlock, offset: u64, codec: &mut dyn BlockCodec, out: &mut Vec<u8>) -> Result<(), RestFault> {
+    pub fn build(&mut self, block: &BuiltBlock, offset: u64, out: &mut Vec<u8>) -> Result<(), RestFault> {
         let start = out.len();
-        let result = self.append(block, offset, codec, out);
+        let result = self.append(block, offset, out);
         if result.is_err() {
             out.truncate(start);
         }
         result
     }
 
-    fn append(&mut self, block: &BuiltBlock, offset: u64, codec: &mut dyn BlockCodec, out: &mut Vec<u8>) -> Result<(), RestFault> {
+    fn append(&mut self, block: &BuiltBlock, offset: u64, out: &mut Vec<u8>) -> Result<(), RestFault> {
         let start = out.len();
-        let (compression_type, last_block) = match *block {
-            BuiltBlock::Filter { keys, range, form } => (0, self.filter(keys, range, &form, out)?),
-            BuiltBlock::Index { first, count, form } => (form.compression_type, Some(self.index(first, count, &form, codec, out)?)),
-            BuiltBlock::IndexTop { form } => (form.compression_type, self.top(false, &form, codec, out)?),
-            BuiltBlock::FilterTop { form } => (form.compression_type, self.top(true, &form, codec, out)?),
+        let last_block = match *block {
+            BuiltBlock::Filter { keys, range, form } => self.filter(keys, range, &form, out)?,
+            BuiltBlock::Index { first, count, form } => Some(self.index(first, count, &form, out)?),
+            BuiltBlock::IndexTop { form } => self.top(false, &form, out)?,
+            BuiltBlock::FilterTop { form } => self.top(true, &form, out)?,
         };
         let handle = BlockHandle { offset, size: (out.len() - start) as u64 };
+        let compression_type = block.encoder().map_or(0, EncoderId::compression_type);
         self.checksum.seal(start, offset, compression_type, out);
         match block {
             BuiltBlock::Filter { .. } => self.filter_partitions.push(Partition { handle, last_block }),
@@ -81,16 +85,16 @@ impl<'f> RestBuilder<'f> {
         if keys.hash.is_none() || keys != self.facts.filter_keys() {
             return Err(RestFault::OutOfRange { what: "keys are hashed otherwise" });
         }
-        let no_such = RestFault::OutOfRange { what: "a filter's keys" };
+        let no_such = || RestFault::OutOfRange { what: "a filter's keys" };
         let (hashes, last_block) = match range {
             FilterRange::Blocks { first, count } => {
-                let blocks = span(first, count).ok_or(no_such)?;
+                let blocks = span(first, count).ok_or_else(no_such)?;
                 let last_block = blocks.end.checked_sub(1);
-                (self.facts.hashes_of(blocks).ok_or(no_such)?, last_block)
+                (self.facts.hashes_of(blocks).ok_or_else(no_such)?, last_block)
             }
-            FilterRange::Keys { first, count } => (span(first, count).ok_or(no_such)?, None),
+            FilterRange::Keys { first, count } => (span(first, count).ok_or_else(no_such)?, None),
         };
-        let hashes = self.facts.hashes().get(hashes).ok_or(no_such)?;
+        let hashes = self.facts.hashes().get(hashes).ok_or_else(no_such)?;
         // RocksDB gives a key at most 100 bits, and a line has 256 or more; older filters have an odd number of lines.
         if form.lines as usize > hashes.len().saturating_add(1) {
             return Err(RestFault::OutOfRange { what: "a filter's size" });
@@ -99,25 +103,18 @@ impl<'f> RestBuilder<'f> {
         Ok(last_block)
     }
 
-    fn index(
-        &mut self,
-        first: u64,
-        count: u64,
-        form: &IndexForm,
-        codec: &mut dyn BlockCodec,
-        out: &mut Vec<u8>,
-    ) -> Result<usize, RestFault> {
-        let no_such = RestFault::OutOfRange { what: "the blocks of an index" };
-        let blocks = span(first, count).filter(|blocks| !blocks.is_empty() && blocks.end <= self.facts.len()).ok_or(no_such)?;
+    fn index(&mut self, first: u64, count: u64, form: &IndexForm, out: &mut Vec<u8>) -> Result<usize, RestFault> {
+        let no_such = || RestFault::OutOfRange { what: "the blocks of an index" };
+        let blocks = span(first, count).filter(|blocks| !blocks.is_empty() && blocks.end <= self.facts.len()).ok_or_else(no_such)?;
         let facts = self.facts;
         let separators = separators(facts, form);
         let last_block = blocks.end - 1;
-        let Self { key, plain, .. } = self;
-        compressed(form, codec, plain, out, |content| {
+        let Self { key, plain, encoders, .. } = self;
+        compressed(form, encoders, plain, out, |content| {
             let mut writer = IndexWriter::new(form, content);
             let mut before = blocks.start.checked_sub(1).and_then(|before| facts.handle(before));
             for block in blocks {
-                let handle = facts.handle(block).ok_or(no_such)?;
+                let handle = facts.handle(block).ok_or_else(no_such)?;
                 separators.put(block, key);
                 writer.push(key, handle, facts.first_key(block), is_gap(before, handle))?;
                 before = Some(handle);
@@ -127,17 +124,11 @@ impl<'f> RestBuilder<'f> {
         Ok(last_block)
     }
 
-    fn top(
-        &mut self,
-        of_filter: bool,
-        form: &IndexForm,
-        codec: &mut dyn BlockCodec,
-        out: &mut Vec<u8>,
-    ) -> Result<Option<usize>, RestFault> {
+    fn top(&mut self, of_filter: bool, form: &IndexForm, out: &mut Vec<u8>) -> Result<Option<usize>, RestFault> {
         let separators = separators(self.facts, form);
-        let Self { key, plain, index_partitions, filter_partitions, .. } = self;
+        let Self { key, plain, encoders, index_partitions, filter_partitions, .. } = self;
         let partitions = if of_filter { filter_partitions } else { index_partitions };
-        compressed(form, codec, plain, out, |content| {
+        compressed(form, encoders, plain, out, |content| {
             let mut writer = IndexWriter::new(form, content);
             for partition in partitions.iter() {
                 let last_block = partition.last_block.ok_or(RestFault::OutOfRange { what: "a partition that ends inside a block" })?;
@@ -157,17 +148,17 @@ fn separators<'f>(facts: &'f TableFacts, form: &IndexForm) -> Separators<'f> {
 /// Appends what `content` makes, compressed if the form says so.
 fn compressed(
     form: &IndexForm,
-    codec: &mut dyn BlockCodec,
+    encoders: &mut Encoders,
     plain: &mut Vec<u8>,
     out: &mut Vec<u8>,
     content: impl FnOnce(&mut Vec<u8>) -> Result<(), RestFault>,
 ) -> Result<(), RestFault> {
-    if form.compression_type == 0 {
+    let Some(encoder) = form.encoder else {
         return content(out);
-    }
+    };
     plain.clear();
     content(plain)?;
-    if codec.compress(form.compression_type, form.encoder, plain, out) { Ok(()) } else { Err(RestFault::Encoder { encoder: form.encoder }) }
+    Ok(encoders.compress(encoder, plain, out)?)
 }
 
 fn span(first: u64, count: u64) -> Option<std::ops::Range<usize>> {

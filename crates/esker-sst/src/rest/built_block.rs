@@ -1,5 +1,6 @@
 //! The description of a block that can be built again from the facts of its table.
 
+use crate::encoder::EncoderId;
 use crate::rest::bloom::BloomForm;
 use crate::rest::fault::RestFault;
 use crate::rest::filter_keys::FilterKeys;
@@ -66,20 +67,20 @@ const FILTER_TOP: u8 = 5;
 
 impl BuiltBlock {
     /// Most numbers of a description.
-    pub const NUMBERS_MAX: usize = 7;
+    pub const NUMBERS_MAX: usize = 6;
 
-    /// How the block is compressed; 0 is not at all.
-    pub(super) fn compression_type(&self) -> u8 {
+    /// The encoder that compresses the block. Filters are not compressed.
+    pub fn encoder(&self) -> Option<EncoderId> {
         match self {
-            Self::Filter { .. } => 0,
-            Self::Index { form, .. } | Self::IndexTop { form } | Self::FilterTop { form } => form.compression_type,
+            Self::Filter { .. } => None,
+            Self::Index { form, .. } | Self::IndexTop { form } | Self::FilterTop { form } => form.encoder,
         }
     }
 
     /// The same, compressed by that encoder. Filters stay as they are.
-    pub(super) fn with_encoder(mut self, id: u32) -> Self {
+    pub(super) fn with_encoder(mut self, encoder: Option<EncoderId>) -> Self {
         if let Self::Index { form, .. } | Self::IndexTop { form } | Self::FilterTop { form } = &mut self {
-            form.encoder = id;
+            form.encoder = encoder;
         }
         self
     }
@@ -89,7 +90,7 @@ impl BuiltBlock {
     /// ```text
     /// 1  filter of blocks   first, count, filter keys, old line log, lines, probes
     /// 2  filter of keys     likewise
-    /// 3  index              first, count, form: rule and flags, restart interval, seek type, compression type, encoder
+    /// 3  index              first, count, form: rule and flags, restart interval, seek type, encoder
     /// 4  top of index       form
     /// 5  top of filter      form
     /// ```
@@ -140,6 +141,7 @@ impl BuiltBlock {
 #[cfg(test)]
 mod tests {
     use super::{BuiltBlock, FilterRange};
+    use crate::encoder::EncoderId;
     use crate::rest::bloom::BloomForm;
     use crate::rest::filter_keys::{FilterKeys, KeyHash};
     use crate::rest::index_form::IndexForm;
@@ -154,8 +156,7 @@ mod tests {
         uniform_keys: true,
         restart_interval: 16,
         seek_type: 0x18,
-        compression_type: 4,
-        encoder: 0x40001,
+        encoder: Some(EncoderId(0x0401_0001)),
     };
 
     fn all() -> Vec<BuiltBlock> {
@@ -167,7 +168,7 @@ mod tests {
             BuiltBlock::Filter { keys, range: FilterRange::Keys { first: u64::MAX, count: 3 }, form },
             BuiltBlock::Index { first: 7, count: 8, form: FORM },
             BuiltBlock::IndexTop { form: inverse },
-            BuiltBlock::FilterTop { form: IndexForm { compression_type: 0, encoder: 0, ..FORM } },
+            BuiltBlock::FilterTop { form: IndexForm { encoder: None, ..FORM } },
         ]
     }
 
@@ -190,8 +191,8 @@ mod tests {
             assert!(BuiltBlock::from_numbers(6, &numbers).is_err());
         }
         let (kind, numbers) = BuiltBlock::IndexTop { form: FORM }.to_numbers();
-        // A rule or flag that is not there, no restart interval, types beyond a byte, a compression without encoder.
-        for (place, wrong) in [(0, 4), (0, 1 << 13), (1, 0), (2, 256), (3, 256), (3, 0), (4, 0)] {
+        // A rule or flag that is not there, no restart interval, numbers that are too large.
+        for (place, wrong) in [(0, 4), (0, 1 << 13), (1, 0), (2, 256), (3, 1 << 32)] {
             let mut numbers = numbers.clone();
             numbers[place] = wrong;
             assert!(BuiltBlock::from_numbers(kind, &numbers).is_err(), "number {place} as {wrong}");

@@ -1,7 +1,9 @@
 //! Why a block behind the data blocks cannot be built.
 
+use crate::encoder::EncoderFault;
+
 /// What is wrong with a description of a block, or with what it is built from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestFault {
     /// The numbers are none that a description was turned into.
     #[error("the description of a block is malformed")]
@@ -18,10 +20,7 @@ pub enum RestFault {
     #[error("a block is larger than 4 GiB")]
     TooLarge,
 
-    /// There is no such encoder, or it failed.
-    #[error("encoder {encoder} is missing or failed")]
-    Encoder {
-        /// The encoder's id.
-        encoder: u32,
-    },
+    /// The block's encoder is not to be had, or failed.
+    #[error(transparent)]
+    Encoder(#[from] EncoderFault),
 }

@@ -1,5 +1,6 @@
 //! How an index block is built of its entries, and stored.
 
+use crate::encoder::EncoderId;
 use crate::rest::separator::SeparatorRule;
 
 /// Everything about an index block that its entries do not tell.
@@ -22,10 +23,8 @@ pub struct IndexForm {
     pub restart_interval: u32,
     /// Type in the trailer of keys that were shortened, where keys are internal ones (`kValueTypeForSeek` of the writer).
     pub seek_type: u8,
-    /// How the block is compressed; 0 is not at all.
-    pub compression_type: u8,
-    /// The encoder that compresses it so; 0 if it is not compressed.
-    pub encoder: u32,
+    /// The encoder that compresses it; `None` if it is not compressed.
+    pub encoder: Option<EncoderId>,
 }
 
 const USER_KEYS: u64 = 1 << 8;
@@ -37,9 +36,9 @@ const FLAGS: u64 = USER_KEYS | DELTAS | FIRST_KEYS | GAPS_END_SHARING | UNIFORM_
 
 impl IndexForm {
     /// How many numbers a form is.
-    pub(super) const NUMBERS: usize = 5;
+    pub(super) const NUMBERS: usize = 4;
 
-    /// The form as numbers: rule and flags, restart interval, seek type, compression type, encoder.
+    /// The form as numbers: rule and flags, restart interval, seek type, encoder (0: none).
     pub(super) fn to_numbers(self) -> [u64; Self::NUMBERS] {
         let flag = |set: bool, flag: u64| if set { flag } else { 0 };
         let rule_and_flags = self.rule.to_number()
@@ -48,13 +47,14 @@ impl IndexForm {
             | flag(self.first_keys, FIRST_KEYS)
             | flag(self.gaps_end_sharing, GAPS_END_SHARING)
             | flag(self.uniform_keys, UNIFORM_KEYS);
-        [rule_and_flags, self.restart_interval.into(), self.seek_type.into(), self.compression_type.into(), self.encoder.into()]
+        [rule_and_flags, self.restart_interval.into(), self.seek_type.into(), self.encoder.map_or(0, |id| id.0).into()]
     }
 
     /// From those numbers; `None` if they are none of a form.
     pub(super) fn from_numbers(numbers: &[u64; Self::NUMBERS]) -> Option<Self> {
-        let [rule_and_flags, restart_interval, seek_type, compression_type, encoder] = *numbers;
-        let form = Self {
+        let [rule_and_flags, restart_interval, seek_type, encoder] = *numbers;
+        let encoder = u32::try_from(encoder).ok()?;
+        Some(Self {
             rule: SeparatorRule::from_number(rule_and_flags & !FLAGS)?,
             user_keys: rule_and_flags & USER_KEYS != 0,
             deltas: rule_and_flags & DELTAS != 0,
@@ -63,9 +63,7 @@ impl IndexForm {
             uniform_keys: rule_and_flags & UNIFORM_KEYS != 0,
             restart_interval: u32::try_from(restart_interval).ok().filter(|interval| *interval > 0)?,
             seek_type: u8::try_from(seek_type).ok()?,
-            compression_type: u8::try_from(compression_type).ok()?,
-            encoder: u32::try_from(encoder).ok()?,
-        };
-        ((form.compression_type == 0) == (form.encoder == 0)).then_some(form)
+            encoder: (encoder != 0).then_some(EncoderId(encoder)),
+        })
     }
 }

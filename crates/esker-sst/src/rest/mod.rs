@@ -17,7 +17,7 @@
 mod bloom;
 mod build;
 mod built_block;
-mod codec;
+mod encoders;
 mod facts;
 mod fault;
 mod filter_keys;
@@ -32,7 +32,6 @@ mod xxph3;
 pub use bloom::BloomForm;
 pub use build::RestBuilder;
 pub use built_block::{BuiltBlock, FilterRange};
-pub use codec::{BlockCodec, NoCodec};
 pub use facts::TableFacts;
 pub use fault::RestFault;
 pub use filter_keys::{FilterKeys, KeyHash};

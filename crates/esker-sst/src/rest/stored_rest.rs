@@ -2,7 +2,7 @@
 
 use crate::block::{BlockChecksum, StoredBlock};
 use crate::block_handle::BlockHandle;
-use crate::rest::codec::BlockCodec;
+use crate::compression::decompress;
 use crate::table_map::MAX_INDEX_BLOCK_SIZE;
 
 /// The end of a file, from some offset on.
@@ -27,7 +27,7 @@ impl<'r> StoredRest<'r> {
     }
 
     /// The content of an index block, decompressed into `plain` if need be, and its compression type.
-    pub(super) fn index<'p>(&self, handle: BlockHandle, codec: &mut dyn BlockCodec, plain: &'p mut Vec<u8>) -> Option<(&'p [u8], u8)>
+    pub(super) fn index<'p>(&self, handle: BlockHandle, plain: &'p mut Vec<u8>) -> Option<(&'p [u8], u8)>
     where
         'r: 'p,
     {
@@ -35,7 +35,7 @@ impl<'r> StoredRest<'r> {
         if block.compression_type == 0 {
             return Some((block.payload, 0));
         }
-        let decompressed = codec.decompress(block.compression_type, block.payload, MAX_INDEX_BLOCK_SIZE as usize, plain);
-        decompressed.then_some((plain, block.compression_type))
+        decompress(block.compression_type, &[], block.payload, MAX_INDEX_BLOCK_SIZE as usize, plain).ok()?;
+        Some((plain, block.compression_type))
     }
 }

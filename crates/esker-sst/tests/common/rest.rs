@@ -1,23 +1,8 @@
 //! Building what follows a table's data blocks again, as a backup and a restore do.
 
-use esker_sst::rest::{BuiltBlock, FilterKeys, NoCodec, RestBuilder, RestPart, TableFacts, plan};
+use esker_sst::compression::decompress;
+use esker_sst::rest::{BuiltBlock, FilterKeys, RestBuilder, RestPart, TableFacts, plan};
 use esker_sst::{Entries, TableMap, TableTail, data_block};
-
-/// A small generator of random numbers.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-}
 
 /// Blocks of a table, and how many of them were built.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,6 +15,7 @@ pub struct Counts {
     pub top_built: u64,
     pub rest_bytes: u64,
     pub kept_bytes: u64,
+    pub compressed: u64,
     pub descriptions: u64,
     pub tables: u64,
 }
@@ -44,14 +30,16 @@ impl std::ops::AddAssign for Counts {
         self.top_built += other.top_built;
         self.rest_bytes += other.rest_bytes;
         self.kept_bytes += other.kept_bytes;
+        self.compressed += other.compressed;
         self.descriptions += other.descriptions;
         self.tables += other.tables;
     }
 }
 
+/// Where the blocks of a table stand, whose index may be compressed.
 pub fn map(table: &[u8]) -> TableMap {
-    let tail = TableTail::read(table).unwrap();
-    TableMap::read(table, tail, &mut |_, _, _, _| false).unwrap()
+    let mut plain = |kind: u8, payload: &[u8], limit: usize, out: &mut Vec<u8>| decompress(kind, &[], payload, limit, out).is_ok();
+    TableMap::read(table, TableTail::read(table).unwrap(), &mut plain).unwrap()
 }
 
 /// The facts of a table, gathered in three pieces.
@@ -60,12 +48,14 @@ pub fn facts(table: &[u8], map: &TableMap, keys: FilterKeys) -> TableFacts {
     let mut facts = TableFacts::new(keys);
     let mut piece = TableFacts::new(keys);
     let mut entries = Entries::new();
+    let mut plain = Vec::new();
+    let dictionary = map.dictionary.as_deref().unwrap_or_default();
     for index in 0..map.len() {
         let handle = map.handle(index).unwrap();
         let stored = &table[handle.offset as usize..handle.end().unwrap() as usize];
         let block = checksum.open(stored, handle.offset).unwrap();
-        assert_eq!(block.compression_type, 0);
-        data_block::decode(block.payload, &mut entries).unwrap();
+        decompress(block.compression_type, dictionary, block.payload, 1 << 20, &mut plain).unwrap();
+        data_block::decode(&plain, &mut entries).unwrap();
         piece.push_block(handle, &entries);
         if index == map.len() / 3 || index == map.len() / 2 {
             facts.join(std::mem::replace(&mut piece, TableFacts::new(keys)));
@@ -81,7 +71,7 @@ pub fn rebuilt(table: &[u8]) -> Counts {
     let rest = &table[map.data_end as usize..];
     let keys = FilterKeys::of(&map, rest, map.data_end);
     let facts = facts(table, &map, keys);
-    let parts = plan(&map, rest, map.data_end, &facts, &mut NoCodec);
+    let parts = plan(&map, rest, map.data_end, &facts);
 
     let mut counts = counted(&map, rest);
     let mut builder = RestBuilder::new(&facts, map.tail.footer.block_checksum());
@@ -96,7 +86,8 @@ pub fn rebuilt(table: &[u8]) -> Counts {
                 let (kind, numbers) = block.to_numbers();
                 counts.descriptions += 1 + numbers.len() as u64;
                 let block = BuiltBlock::from_numbers(kind, &numbers).unwrap();
-                builder.build(&block, map.data_end + out.len() as u64, &mut NoCodec, &mut out).unwrap();
+                builder.build(&block, map.data_end + out.len() as u64, &mut &mut out).unwrap();
+                counts.compressed += u64::from(block.encoder().is_some());
                 match block {
                     BuiltBlock::Filter { .. } => counts.filter_built += 1,
                     BuiltBlock::Index { .. } => counts.index_built += 1,

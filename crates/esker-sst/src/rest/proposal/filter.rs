@@ -93,7 +93,11 @@ pub(in crate::rest) fn propose(
 fn proposal(stored: &StoredRest<'_>, facts: &TableFacts, handle: BlockHandle, ranges: &[FilterRange]) -> Option<Proposal> {
     let form = BloomForm::of(uncompressed(stored, handle)?)?;
     let keys = facts.filter_keys();
-    Some(Proposal { handle, ways: ranges.iter().map(|range| BuiltBlock::Filter { keys, range: *range, form }).collect() })
+    Some(Proposal {
+        handle,
+        compression_type: 0,
+        ways: ranges.iter().map(|range| BuiltBlock::Filter { keys, range: *range, form }).collect(),
+    })
 }
 
 /// Partitions that end where blocks end: the block over them has the separators of the index. `None` if it has others.
@@ -123,7 +127,7 @@ fn propose_of_blocks(
     }
     let told = u32::try_from(map.tail.properties.index_restart_interval).unwrap_or_default();
     let form = top_form(content, top, layout, keys, told)?;
-    proposals.push(Proposal { handle: top, ways: vec![BuiltBlock::FilterTop { form }] });
+    proposals.push(Proposal { handle: top, compression_type: 0, ways: vec![BuiltBlock::FilterTop { form }] });
     Some(())
 }
 

@@ -2,7 +2,6 @@
 
 use crate::block_handle::BlockHandle;
 use crate::rest::built_block::BuiltBlock;
-use crate::rest::codec::BlockCodec;
 use crate::rest::facts::TableFacts;
 use crate::rest::index_form::IndexForm;
 use crate::rest::index_writer::is_gap;
@@ -33,7 +32,6 @@ pub(in crate::rest) fn propose(
     map: &TableMap,
     stored: &StoredRest<'_>,
     facts: &TableFacts,
-    codec: &mut dyn BlockCodec,
     proposals: &mut Vec<Proposal>,
 ) -> Option<IndexKeys> {
     let layout = IndexLayout::of(&map.tail.properties).ok()?;
@@ -43,7 +41,7 @@ pub(in crate::rest) fn propose(
     let mut plain = Vec::new();
     let mut looks = Vec::with_capacity(handles.len());
     for handle in handles {
-        looks.push(look(*handle, stored, layout, codec, &mut plain, |key| rules.next_key(key))?);
+        looks.push(look(*handle, stored, layout, &mut plain, |key| rules.next_key(key))?);
     }
     let keys = rules.keys()?;
     let told = u32::try_from(map.tail.properties.index_restart_interval).unwrap_or_default();
@@ -54,14 +52,14 @@ pub(in crate::rest) fn propose(
         let form = look.form(layout, keys, told);
         let way = |gaps_end_sharing| BuiltBlock::Index { first, count, form: IndexForm { gaps_end_sharing, ..form } };
         let ways = if gaps { vec![way(true), way(false)] } else { vec![way(false)] };
-        proposals.push(Proposal { handle: look.handle, ways });
+        proposals.push(Proposal { handle: look.handle, compression_type: look.compression_type, ways });
         first += count;
     }
     if layout.partitioned {
         let layout = IndexLayout { first_keys: false, ..layout };
-        let look = look(map.tail.index, stored, layout, codec, &mut plain, |_| {})?;
+        let look = look(map.tail.index, stored, layout, &mut plain, |_| {})?;
         let ways = vec![BuiltBlock::IndexTop { form: look.form(layout, keys, told) }];
-        proposals.push(Proposal { handle: look.handle, ways });
+        proposals.push(Proposal { handle: look.handle, compression_type: look.compression_type, ways });
     }
     Some(keys)
 }
@@ -79,8 +77,7 @@ impl Look {
             // With one restart, any interval that is not too short.
             restart_interval: self.restart_interval.unwrap_or(told.max(entries).max(1)),
             seek_type: keys.seek_type,
-            compression_type: self.compression_type,
-            encoder: 0,
+            encoder: None,
         }
     }
 }
@@ -90,11 +87,10 @@ fn look(
     handle: BlockHandle,
     stored: &StoredRest<'_>,
     layout: IndexLayout,
-    codec: &mut dyn BlockCodec,
     plain: &mut Vec<u8>,
     each_key: impl FnMut(&[u8]),
 ) -> Option<Look> {
-    let (content, compression_type) = stored.index(handle, codec, plain)?;
+    let (content, compression_type) = stored.index(handle, plain)?;
     look_at(content, handle, compression_type, layout, each_key)
 }
 
