@@ -15,7 +15,6 @@
 //! replayed the encoded recipe over the encoded runs and found the hash of the very bytes that were read.
 
 pub mod base;
-mod codec;
 mod heap;
 mod literals;
 pub mod merge;

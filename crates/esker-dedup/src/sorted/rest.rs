@@ -6,9 +6,8 @@ use blake3::Hasher;
 use esker_format::recipe::Piece;
 use esker_format::table_recipe::{ChunkUse, RestPart as StoredPart, TableRest};
 use esker_sst::TableMap;
-use esker_sst::rest::{BuiltBlock, FilterKeys, RestBuilder, RestPart, TableFacts, plan};
+use esker_sst::rest::{BuiltBlock, FilterKeys, RestBuilder, RestFault, RestPart, TableFacts, plan};
 
-use super::codec::Codec;
 use super::merge::InMemory;
 use super::probe::checksums;
 use super::rebuild::{Rebuilder, Sources, checksum_of, read_chunk};
@@ -46,7 +45,7 @@ pub fn describe<S: ChunkStore>(
     store: &mut S,
 ) -> Result<DescribedRest, S::Error> {
     if let Some(facts) = facts {
-        let parts = plan(map, bytes, offset, &facts, &mut Codec::default());
+        let parts = plan(map, bytes, offset, &facts);
         let described = store_parts(map, bytes, offset, parts, facts.filter_keys(), store)?;
         if is_replayed(&described.0.piece, bytes, &facts, &described.1) {
             return Ok(described.0);
@@ -103,9 +102,7 @@ fn store_parts<S: ChunkStore>(
 fn encoder_of(block: &BuiltBlock) -> Option<u32> {
     match block {
         BuiltBlock::Filter { .. } => None,
-        BuiltBlock::Index { form, .. } | BuiltBlock::IndexTop { form } | BuiltBlock::FilterTop { form } => {
-            Some(form.encoder).filter(|id| *id != 0)
-        }
+        BuiltBlock::Index { form, .. } | BuiltBlock::IndexTop { form } | BuiltBlock::FilterTop { form } => form.encoder.map(|id| id.0),
     }
 }
 
@@ -145,7 +142,6 @@ impl Rebuilder {
         }
         let none = TableFacts::new(FilterKeys::NONE);
         let mut builder = RestBuilder::new(facts.unwrap_or(&none), checksum_of(piece.checksums)?);
-        let mut codec = Codec::default();
         let mut out = Vec::new();
         for part in &piece.parts {
             match part {
@@ -154,9 +150,10 @@ impl Rebuilder {
                 StoredPart::Built { kind, numbers } => {
                     let block = BuiltBlock::from_numbers(*kind, numbers).map_err(|fault| recipe(fault.to_string()))?;
                     let offset = piece.offset.saturating_add(out.len() as u64);
-                    if let Err(fault) = builder.build(&block, offset, &mut codec, &mut out) {
-                        return Err(codec.missing.unwrap_or_else(|| recipe(fault.to_string())).into());
-                    }
+                    builder.build(&block, offset, &mut out).map_err(|fault| match fault {
+                        RestFault::Encoder(fault) => SortedError::Encoder { id: encoder_of(&block).unwrap_or(0), why: fault.to_string() },
+                        fault => recipe(fault.to_string()),
+                    })?;
                 }
             }
             if out.len() as u64 > piece.len {

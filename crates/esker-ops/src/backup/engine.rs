@@ -57,7 +57,8 @@ impl<'a> Run<'a> {
         for file in &engine.files {
             match taker.take(&file.entry, split(&file.entry.path).1, file.kind)? {
                 Taken::Row(row) => rows.push(row),
-                Taken::Table(row, table) => {
+                Taken::Table(taken) => {
+                    let (row, table) = *taken;
                     tables.push((rows.len(), table));
                     rows.push(row);
                 }

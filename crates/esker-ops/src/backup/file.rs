@@ -27,7 +27,7 @@ pub(super) enum Taken<'h> {
     /// All there is to know.
     Row(FileRow),
     /// A table whose bytes are not known: all of its row but the content, and what reading it takes.
-    Table(FileRow, NewTable<'h>),
+    Table(Box<(FileRow, NewTable<'h>)>),
 }
 
 /// A table whose bytes no backup knows.
@@ -65,7 +65,7 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
             Kind::Symlink { target } => Node::Link(target.clone()),
             Kind::File => match self.file(entry, path, kind)? {
                 Ok(content) => Node::File(content),
-                Err(table) => return Ok(Taken::Table(row(path.to_vec(), entry.attributes, Node::Folder), table)),
+                Err(table) => return Ok(Taken::Table(Box::new((row(path.to_vec(), entry.attributes, Node::Folder), table)))),
             },
         };
         Ok(Taken::Row(row(path.to_vec(), entry.attributes, node)))

@@ -91,7 +91,9 @@ pub(super) fn merge_group(
     base: &[&FileContent],
 ) -> Result<MergedGroup> {
     let mut refused = BTreeMap::new();
-    let classes = survey(pending, |number, refusal| drop(refused.insert(number, refusal)))?;
+    let classes = survey(pending, |number, refusal| {
+        refused.insert(number, refusal);
+    })?;
     let ranges: Vec<Range> = classes.iter().enumerate().flat_map(|(number, class)| ranges_of(number, class)).collect();
     let mut progress: Vec<Progress> = (0..pending.len())
         .map(|number| Progress { left: 0, parts: BTreeMap::new(), fate: refused.remove(&number).map(Fate::Refused) })

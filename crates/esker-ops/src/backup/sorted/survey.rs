@@ -37,6 +37,9 @@ impl Surveyed {
     }
 }
 
+/// What tables that are merged together have in common: descending keys, bytes of timestamp, column family.
+type Kinship = (bool, u8, Option<Vec<u8>>);
+
 /// Reads where a table's blocks stand.
 pub(super) fn read_map(source: &SourceFile<'_>, pending: &Pending<'_, '_>) -> std::result::Result<TableMap, esker_sst::Error> {
     let mut decompress =
@@ -46,7 +49,7 @@ pub(super) fn read_map(source: &SourceFile<'_>, pending: &Pending<'_, '_>) -> st
 
 /// Looks at every table; `refuse` hears of those that cannot be merged.
 pub(super) fn survey(pending: &[Pending<'_, '_>], mut refuse: impl FnMut(usize, Refusal)) -> Result<Vec<Class>> {
-    let mut classes: BTreeMap<(bool, u8, Option<Vec<u8>>), (Vec<Surveyed>, KeyRanges)> = BTreeMap::new();
+    let mut classes: BTreeMap<Kinship, (Vec<Surveyed>, KeyRanges)> = BTreeMap::new();
     for (number, table) in pending.iter().enumerate() {
         let source = SourceFile::open(table.table.root, table.table.entry)?;
         let map = match read_map(&source, table) {
