@@ -42,11 +42,18 @@ struct Job {
     plain: Vec<u8>,
 }
 
+/// zstd's level by what a chunk holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Levels {
+    pub(crate) bytes: i32,
+    pub(crate) runs: i32,
+}
+
 struct Shared {
     repository: Arc<Repository>,
     session: SessionId,
     format: u16,
-    level: i32,
+    levels: Levels,
     open: [Mutex<Option<PackBuilder>>; 2],
     acknowledged: Mutex<Vec<IndexedPack>>,
     stored: [AtomicU64; 3],
@@ -65,12 +72,12 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     /// Starts the workers of a session whose packs are of this format.
-    pub(crate) fn start(repository: &Arc<Repository>, session: SessionId, format: u16, level: i32, workers: usize) -> Result<Self> {
+    pub(crate) fn start(repository: &Arc<Repository>, session: SessionId, format: u16, levels: Levels, workers: usize) -> Result<Self> {
         let shared = Arc::new(Shared {
             repository: Arc::clone(repository),
             session,
             format,
-            level,
+            levels,
             open: [Mutex::new(None), Mutex::new(None)],
             acknowledged: Mutex::new(Vec::new()),
             stored: Default::default(),
@@ -159,15 +166,17 @@ impl Drop for Done<'_> {
 }
 
 fn work(shared: &Shared, jobs: &Receiver<Job>) {
-    let mut encoder = FrameEncoder::new(shared.level);
+    let encoder = |level| FrameEncoder::new(level).map_err(RepoError::object("zstd"));
+    let mut encoders = encoder(shared.levels.bytes).and_then(|bytes| Ok((bytes, encoder(shared.levels.runs)?)));
     for job in jobs {
         let _done = Done(shared);
         if shared.faulty.load(Ordering::SeqCst) > 0 {
             continue;
         }
-        let packed = match &mut encoder {
-            Ok(encoder) => shared.pack(encoder, job),
-            Err(error) => Err(RepoError::object("zstd")(error.clone())),
+        let packed = match &mut encoders {
+            Ok((_, runs)) if job.kind == ChunkKind::Run => shared.pack(runs, job),
+            Ok((bytes, _)) => shared.pack(bytes, job),
+            Err(_) => Err(RepoError::Internal("zstd cannot be set up".into())),
         };
         if let Err(error) = packed {
             shared.fail(error);
