@@ -157,3 +157,15 @@ fn entries_of_index(content: &[u8], deltas: bool) -> u64 {
     }
     entries
 }
+
+/// The descriptions of the blocks of a table that can be built.
+pub fn descriptions(table: &[u8]) -> Vec<BuiltBlock> {
+    let map = map(table);
+    let rest = &table[map.data_end as usize..];
+    let facts = facts(table, &map, FilterKeys::of(&map, rest, map.data_end));
+    let built = |part| match part {
+        RestPart::Built(block) => Some(block),
+        RestPart::Kept { .. } => None,
+    };
+    plan(&map, rest, map.data_end, &facts).into_iter().filter_map(built).collect()
+}
