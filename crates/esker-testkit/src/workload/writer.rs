@@ -11,7 +11,8 @@ const WRITES_PER_BATCH: usize = 256;
 /// Which copy of the workload's content an engine is: the entries are the same, the SSTs are not.
 #[derive(Debug, Clone, Default)]
 pub struct Replica {
-    /// Varies write buffer, target file size and flush points; 0 flushes by write buffer alone.
+    /// Varies write buffer, target file size and flush points; 0 flushes by write buffer, and at a
+    /// day's end, alone.
     pub number: u32,
     /// The partitions this engine holds; all of the workload's if `None`.
     pub partitions: Option<BTreeSet<u32>>,
@@ -39,7 +40,7 @@ impl<S: Sink> Writer<S> {
             churn: Churn::after_bulk_load(workload),
             workload: workload.clone(),
             partitions: (replica.partitions.clone()).unwrap_or_else(|| (1..=workload.partitions).collect()),
-            flush_every: (replica.number > 0).then_some(20_000 + 7_000 * replica.number as usize),
+            flush_every: flush_every(workload, replica),
             late_writes: replica.late_writes,
             late: Vec::new(),
         };
@@ -119,4 +120,11 @@ impl<S: Sink> Writer<S> {
         }
         self.sink.write_batch();
     }
+}
+
+/// A part of the day's writes that is another for every replica, so that even a day that fits into
+/// one write buffer makes other SSTs on each: 0.55 for replica 1, then 0.37, 0.28 and so on.
+fn flush_every(workload: &Workload, replica: &Replica) -> Option<usize> {
+    let writes_per_day = (workload.overwritten_per_day() + workload.inserted_per_day()) as usize;
+    (replica.number > 0).then(|| (writes_per_day * 11 / (10 * (replica.number as usize + 1))).max(1))
 }
