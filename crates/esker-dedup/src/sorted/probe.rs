@@ -1,5 +1,6 @@
 //! A look at a table's first, middle and last blocks: is it worth a merge, and which encoders made it?
 
+use esker_format::limits::DICTIONARY_MAX;
 use esker_format::run::KeyOrder;
 use esker_format::table_recipe::Checksums;
 use esker_sst::block::{BlockChecksum, StoredBlock, TRAILER_SIZE};
@@ -14,8 +15,6 @@ use super::{BLOCK_BYTES_MAX, SortedError};
 
 /// Blocks looked at, at most.
 const SAMPLE: usize = 6;
-/// Bytes of a dictionary, at most.
-const DICTIONARY_MAX: usize = 4 << 20;
 
 /// What a look at a table tells.
 #[derive(Debug, Clone)]
@@ -38,7 +37,7 @@ pub struct Probe {
 /// `Read`. What is wrong with the table is a refusal, not an error.
 pub fn probe<R: ReadAt + ?Sized>(file: &R, map: &TableMap) -> Result<Result<Probe, Refusal>, SortedError> {
     let dictionary = map.dictionary.clone().unwrap_or_default();
-    if dictionary.len() > DICTIONARY_MAX {
+    if dictionary.len() as u64 > DICTIONARY_MAX {
         return Ok(Err(Refusal::Dictionary));
     }
     let timestamp_size = timestamp_size(map);

@@ -6,6 +6,7 @@ use blake3::Hasher;
 use esker_cluster::{FileKind, SourceFile};
 use esker_dedup::sorted::{MergedBlocks, Probe, Refusal, rest};
 use esker_format::file_table::FileContent;
+use esker_format::limits::TABLE_REST_MAX;
 use esker_format::recipe::Piece;
 use esker_format::table_recipe::TableBlocks;
 
@@ -18,8 +19,6 @@ use crate::error::Result;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
-/// Bytes behind the data blocks, at most; a table with more is stored as bytes.
-const REST_BYTES_MAX: u64 = 256 << 20;
 
 /// Completes a table whose data blocks are all merged.
 pub(super) fn complete(
@@ -42,7 +41,7 @@ pub(super) fn complete(
     }
     let rest_offset = blocks.last().map_or(0, |piece| piece.offset + piece.len);
     let rest_len = source.size().saturating_sub(rest_offset);
-    if rest_len > REST_BYTES_MAX {
+    if rest_len > TABLE_REST_MAX {
         return Ok(Fate::Refused(Refusal::Damaged));
     }
     let hasher = match hashed {
