@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use esker_format::ChunkId;
 use esker_format::SessionId;
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::{PackKind, PackName};
-use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder, pack_kind_of};
+use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder, pack_kind_of, slice_of};
 use esker_format::seal::ChunkKind;
 
 use crate::environment::random;
 use crate::error::{RepoError, Result};
+use crate::frame_cache::FrameCache;
 use crate::repository::Repository;
 
 /// Chunks that wait for a worker, at most; with the chunk limit this bounds the memory of the queue.
@@ -51,6 +53,7 @@ pub(crate) struct Levels {
 
 struct Shared {
     repository: Arc<Repository>,
+    frames: Option<Arc<FrameCache>>,
     session: SessionId,
     format: u16,
     levels: Levels,
@@ -71,10 +74,18 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the workers of a session whose packs are of this format.
-    pub(crate) fn start(repository: &Arc<Repository>, session: SessionId, format: u16, levels: Levels, workers: usize) -> Result<Self> {
+    /// Starts the workers of a session whose packs are of this format; what they store of runs goes to `frames`, too.
+    pub(crate) fn start(
+        repository: &Arc<Repository>,
+        frames: Option<Arc<FrameCache>>,
+        session: SessionId,
+        format: u16,
+        levels: Levels,
+        workers: usize,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared {
             repository: Arc::clone(repository),
+            frames,
             session,
             format,
             levels,
@@ -220,7 +231,13 @@ impl Shared {
         let name = PackName { kind: pack.kind, session: self.session, id: pack.id };
         pack.verify(&self.repository.sealing).map_err(RepoError::object(name.path()))?;
         let size = pack.bytes.len() as u64;
-        self.repository.store.put(&name.path(), pack.bytes)?;
+        let bytes = Bytes::from(pack.bytes);
+        self.repository.store.put(&name.path(), bytes.clone())?;
+        if let Some(cache) = &self.frames {
+            for frame in pack.table.frames() {
+                cache.put(&name.id, &frame, slice_of(&bytes, &frame).map_err(RepoError::object(name.path()))?);
+            }
+        }
         let [data, meta, packs] = &self.stored;
         let counter = if pack.kind == PackKind::Data { data } else { meta };
         counter.fetch_add(size, Ordering::SeqCst);

@@ -13,6 +13,7 @@ use esker_format::seal::ChunkKind;
 use esker_format::{ChunkId, ObjectId, SessionId};
 
 use crate::error::{RepoError, Result};
+use crate::frame_cache::FrameCache;
 use crate::index::{SharedIndex, Synced};
 use crate::listing::Listing;
 use crate::pack_pipeline::{Levels, Pipeline, Stored};
@@ -87,6 +88,7 @@ struct View {
     synced: Synced,
     pipeline: Pipeline,
     claims: ScratchMap,
+    frames: Option<Arc<FrameCache>>,
     distrust: Option<Mutex<ReadContext>>,
     sorted_runs: bool,
 }
@@ -98,9 +100,12 @@ impl View {
         let configured = i32::from(repository.config.zstd_level);
         let level = Levels { bytes: options.level.unwrap_or(configured), runs: options.level.unwrap_or_else(|| configured.min(RUN_LEVEL)) };
         let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
-        let pipeline = Pipeline::start(repository, session, format, level, options.workers)?;
-        let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
-        Ok(Self { listing, synced, pipeline, claims: repository.scratch_map()?, distrust, sorted_runs: options.sorted_runs })
+        let frames = if options.sorted_runs { repository.frame_cache().map(Arc::new) } else { None };
+        let pipeline = Pipeline::start(repository, frames.clone(), session, format, level, options.workers)?;
+        let (distrust, claims) = (if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None }, repository.scratch_map()?);
+        // Who distrusts asks what the store holds, and the cache does not know.
+        let frames = frames.filter(|_| !options.distrust);
+        Ok(Self { listing, synced, pipeline, claims, frames, distrust, sorted_runs: options.sorted_runs })
     }
 
     fn into_writer(self, repository: &Arc<Repository>, session: Session) -> Writer {
@@ -109,7 +114,7 @@ impl View {
             repository: Arc::clone(repository),
             session,
             listing: self.listing,
-            reader: ChunkReader::new(repository, Arc::clone(&index)),
+            reader: ChunkReader::new(repository, Arc::clone(&index)).with_frames(self.frames),
             index,
             claims: Mutex::new(self.claims),
             pipeline: self.pipeline,
