@@ -87,8 +87,8 @@ impl Encoder {
             Meaning::Lz4Fast { .. } | Meaning::Lz4High { .. } if !dictionary.is_empty() => return Err(EncoderFault::TakesNoDictionary(id)),
             Meaning::Lz4Fast { acceleration } => Algorithm::Lz4(Lz4::fast(acceleration)),
             Meaning::Lz4High { level } => Algorithm::Lz4High(Lz4High::new(level).ok_or(EncoderFault::Library(id))?),
-            Meaning::Zstd157 { level, frame_checksum } => {
-                Algorithm::Zstd(Zstd::new(level, frame_checksum, dictionary).ok_or(EncoderFault::Library(id))?)
+            Meaning::Zstd { release, level, frame_checksum } => {
+                Algorithm::Zstd(Zstd::new(release, level, frame_checksum, dictionary).ok_or(EncoderFault::Library(id))?)
             }
         };
         Ok(Self { id, algorithm })
