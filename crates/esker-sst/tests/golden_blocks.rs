@@ -1,6 +1,6 @@
 //! The encoders against payloads that RocksDB and the libraries wrote: see golden/encoders/README.md.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
