@@ -10,6 +10,8 @@ mod id;
 mod lz4;
 mod lz4_dictionary;
 mod lz4_high;
+mod lz4_sequence;
+mod lz4_table;
 mod self_test;
 mod snappy;
 mod snappy_hash;
