@@ -86,7 +86,7 @@ pub fn rebuilt(table: &[u8]) -> Counts {
                 let (kind, numbers) = block.to_numbers();
                 counts.descriptions += 1 + numbers.len() as u64;
                 let block = BuiltBlock::from_numbers(kind, &numbers).unwrap();
-                builder.build(&block, map.data_end + out.len() as u64, &mut &mut out).unwrap();
+                builder.build(&block, map.data_end + out.len() as u64, &mut out).unwrap();
                 counts.compressed += u64::from(block.encoder().is_some());
                 match block {
                     BuiltBlock::Filter { .. } => counts.filter_built += 1,
