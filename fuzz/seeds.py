@@ -20,6 +20,8 @@ def targets(chapter: str, block: dict):
     if "object_kind" in block:
         yield RECORDS[int(block["object_kind"])], bytes.fromhex(block["record"])
         yield "sealed_object", bytes.fromhex(block["plain"])
+    if chapter == "14-table-blocks":
+        yield "sst_data_block", bytes.fromhex(block["bytes"])[:-5]
     if chapter == "05-pack":
         yield "pack", bytes.fromhex(block["plain"])
 
