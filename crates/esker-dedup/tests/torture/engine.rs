@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use esker_testkit::seeded::SplitMix64;
-use rocksdb::{BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, SstFileWriter, WriteBatch, WriteOptions};
+use rocksdb::{
+    BoundColumnFamily, ColumnFamilyDescriptor, DBWithThreadMode, MultiThreaded, Options, SstFileWriter, WriteBatch, WriteOptions,
+};
 use tempfile::TempDir;
 
 use crate::drawn::{Drawn, Keys, TIMESTAMP_BYTES, Timestamps, one_in, one_of};
@@ -66,7 +68,8 @@ impl Engine {
         options.set_allow_concurrent_memtable_write(false);
         let descriptors = families.iter().map(|family| ColumnFamilyDescriptor::new(&family.name, family.drawn.options()));
         let database = Database::open_cf_descriptors(&options, folder.path().join("engine"), descriptors.collect::<Vec<_>>());
-        let database = database.unwrap_or_else(|error| panic!("{error}: {:?}", families.iter().map(|family| &family.drawn).collect::<Vec<_>>()));
+        let database =
+            database.unwrap_or_else(|error| panic!("{error}: {:?}", families.iter().map(|family| &family.drawn).collect::<Vec<_>>()));
         Self { folder, database, families, clock: Cell::new(1), ingested: Cell::new(0) }
     }
 
