@@ -148,7 +148,10 @@ fn table(random: &mut SplitMix64, more: &mut String) -> String {
     text += &format!("index_block_restart_interval={};", one_of(random, &[1, 1, 2, 16]));
     text += one_of(random, &["index_shortening=kNoShortening;", "", "index_shortening=kShortenSeparatorsAndSuccessor;"]);
     if one_in(random, 3) {
-        text += &format!("data_block_index_type=kDataBlockBinaryAndHash;data_block_hash_table_util_ratio={};", one_of(random, &[0.3, 0.75, 3.0]));
+        text += &format!(
+            "data_block_index_type=kDataBlockBinaryAndHash;data_block_hash_table_util_ratio={};",
+            one_of(random, &[0.3, 0.75, 3.0])
+        );
     }
     if one_in(random, 4) {
         text += "separate_key_value_in_data_block=true;";
