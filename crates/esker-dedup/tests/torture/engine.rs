@@ -73,10 +73,11 @@ impl Engine {
         Self { folder, database, families, clock: Cell::new(1), ingested: Cell::new(0) }
     }
 
-    /// A generation of writes: flushes, ingested files and compactions.
+    /// A generation of writes: flushes, ingested files and compactions; now and then a compaction and nothing else.
     pub fn advance(&self, random: &mut SplitMix64) {
         for number in 0..self.families.len() {
-            for _ in 0..1 + random.below(3) {
+            let flushes = if one_in(random, 4) { 0 } else { 1 + random.below(3) };
+            for _ in 0..flushes {
                 let snapshots = self.write(number, random);
                 if one_in(random, 6) {
                     self.ingest(number, random);
@@ -85,7 +86,7 @@ impl Engine {
                 self.database.flush_cf(&family).unwrap();
                 drop(snapshots);
             }
-            if one_in(random, 2) {
+            if flushes == 0 || one_in(random, 2) {
                 self.database.compact_range_cf(&self.handle(number), None::<&[u8]>, None::<&[u8]>);
             }
         }
@@ -204,10 +205,10 @@ impl Shape {
     }
 
     fn value(&self, random: &mut SplitMix64) -> Vec<u8> {
-        let len = match random.below(300) {
-            0 => 30_000,
-            1 => 200_000,
-            2..=30 => 0,
+        let len = match random.below(2000) {
+            0..=3 => 30_000,
+            4 => 200_000,
+            5..=200 => 0,
             _ => random.below(self.value_len + 1),
         };
         let mut value = vec![0; len as usize];

@@ -1,6 +1,7 @@
 //! Tables that RocksDB wrote with options drawn at random, stored as sorted runs and rebuilt.
 //!
-//! `ESKER_TORTURE_MINUTES` makes the random part go on with ever new seeds for so long (`make torture`).
+//! `ESKER_TORTURE_MINUTES` makes the random part go on with ever new seeds for so long (`make torture`);
+//! `ESKER_TORTURE_SEED` repeats the engine of one seed.
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
@@ -135,6 +136,10 @@ fn engines(seeds: std::ops::Range<u64>, time: Duration) -> Counts {
 
 #[test]
 fn every_table_of_engines_with_random_options_is_rebuilt_to_the_byte() {
+    if let Ok(seed) = std::env::var("ESKER_TORTURE_SEED") {
+        println!("{:#?}", engine(seed.parse().expect("a seed")));
+        return;
+    }
     let minutes = std::env::var("ESKER_TORTURE_MINUTES").ok().map(|minutes| minutes.parse::<f64>().expect("a number of minutes"));
     let counts = match minutes {
         None => engines(0..ENGINES, Duration::MAX),

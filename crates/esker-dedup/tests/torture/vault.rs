@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use esker_dedup::sorted::plan::blocks_in;
+use esker_dedup::sorted::plan::{blocks_in, separator};
 use esker_dedup::sorted::rebuild::Sources;
 use esker_dedup::sorted::{
-    BaseRun, ChunkStore, KeyRanges, Merge, MergedBlocks, Probe, Rebuilder, Refusal, SortedError, TableInput, probe, rest,
+    BaseRun, Budget, ChunkStore, KeyRanges, Merge, MergedBlocks, Probe, Rebuilder, Refusal, SortedError, TableInput, probe, rest,
 };
 use esker_format::ChunkId;
 use esker_format::config::ChunkerParameters;
@@ -28,6 +28,8 @@ pub struct Vault {
     pub lost: BTreeSet<ChunkId>,
     /// Bytes of all chunks.
     pub bytes: u64,
+    /// What the merges may hold of their base.
+    pub budget: Budget,
 }
 
 /// A table that is stored.
@@ -98,9 +100,9 @@ impl Vault {
                     file: table.bytes,
                     map: &table.map,
                     probe: &table.probe,
-                    blocks: blocks_in(&table.map, order, low, high),
+                    blocks: blocks_in(&table.map, &table.probe, low, high),
                 });
-                let merge = Merge { order, timestamp_size, chunker: CHUNKER, base: self.base(base, order) };
+                let merge = Merge { order, timestamp_size, chunker: CHUNKER, base: self.base(base, order), budget: self.budget };
                 let merged = merge.run(inputs.collect(), self).unwrap();
                 outcome.entry_bytes += merged.entry_bytes;
                 outcome.literal_bytes += merged.literal_bytes;
@@ -199,12 +201,13 @@ fn open(number: usize, bytes: &[u8]) -> Result<Open<'_>, Refusal> {
 /// Where a backup would cut the keys, and up to three cuts more.
 fn bounds(class: &[Open<'_>], random: &mut SplitMix64) -> Vec<Option<Vec<u8>>> {
     let order = class[0].probe.order;
-    let mut ranges = KeyRanges::new(order);
+    let timestamp_size = class[0].probe.timestamp_size;
+    let mut ranges = KeyRanges::new(order, timestamp_size);
     class.iter().for_each(|table| ranges.add(&table.map));
     let mut bounds = ranges.boundaries();
     for _ in 0..random.below(4) {
         let map = &class[random.below(class.len() as u64) as usize].map;
-        bounds.push(map.separator(random.below(map.len() as u64) as usize).to_vec());
+        bounds.push(separator(map, random.below(map.len() as u64) as usize, timestamp_size).to_vec());
     }
     bounds.sort_by(|left, right| order.compare(left, right));
     bounds.dedup();
