@@ -62,7 +62,10 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     let checked = "level complete backups damaged_backups packs packs_read files bytes engines protected findings duration_ms";
     has_keys(&fsck, checked);
     let stats = esker.json(&["stats"], 0);
-    has_keys(&stats, "backups logical_bytes data_pack_bytes meta_bytes packs chunks needed_bytes unneeded_bytes sorted per_backup per_host");
+    has_keys(
+        &stats,
+        "backups logical_bytes data_pack_bytes meta_bytes packs chunks needed_bytes unneeded_bytes sorted per_backup per_host",
+    );
     has_keys(&stats["per_backup"][0], USAGE);
     has_keys(&stats["per_host"][0], USAGE);
     let diff = esker.json(&["diff", "one", "two"], 0);

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use blake3::Hasher;
-use esker_format::ChunkId;
 use esker_format::config::ChunkerParameters;
 use esker_format::recipe::Piece;
 use esker_format::run::{KeyOrder, Run};
