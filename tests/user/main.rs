@@ -7,6 +7,7 @@ mod kit;
 
 mod damage;
 mod finding;
+mod flipped;
 mod golden;
 mod interrupted;
 mod keys;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use esker_format::config::ChunkerParameters;
 use esker_format::key::{Argon2Cost, Secret};
+use esker_format::sorted_totals::SortedTotals;
 use esker_ops::backup::{BackupReport, BackupRequest, backup};
 use esker_ops::fsck::{FsckReport, FsckRequest, Severity, fsck};
 use esker_ops::restore::{RestoreReport, RestoreRequest, restore};
@@ -131,6 +132,14 @@ impl Shelf {
         damage.map(|finding| format!("{}: {}", finding.object, finding.what)).collect()
     }
 
+    /// What sorted runs came to in a backup.
+    #[track_caller]
+    pub fn sorted(&self, label: &str) -> SortedTotals {
+        let backups = self.open().backups().unwrap().found;
+        let backup = backups.into_iter().find(|backup| backup.manifest.label == label).unwrap();
+        backup.manifest.sorted.expect("tables went through a merge")
+    }
+
     /// Every object with its bytes.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let listed: Vec<_> = block_on(self.store.list(None).map_ok(|meta| meta.location).try_collect()).unwrap();
@@ -173,7 +182,8 @@ pub fn request(label: &str, host: &Path) -> BackupRequest {
     }
 }
 
-fn job() -> Job {
+/// A job with one thread.
+pub fn job() -> Job {
     Job { threads: 1, ..Job::default() }
 }
 
