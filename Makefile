@@ -9,6 +9,7 @@ CARGO_TARGET_DIR ?= $(CACHE)/target
 PREFIX ?= /usr/local
 ARGS ?=
 FUZZ_SECONDS ?= 60
+MINUTES ?= 10
 
 SELECTION := --release --locked --workspace --all-targets
 BIN := $(CARGO_TARGET_DIR)/release
@@ -22,6 +23,7 @@ export ESKER_READER_PYTHON := $(READER_PYTHON)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-memory fuzz clean-cache
+.PHONY: help setup build install demo test lint bench bench-memory fuzz torture clean-cache
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do printf '  make %-14s %s\n' "$$target" "$$what"; done
@@ -66,6 +68,9 @@ bench-memory: build ## peak memory at 100,000 and at 1,000,000 chunks
 
 fuzz: setup ## fuzz every decoder, FUZZ_SECONDS (60) each
 	fuzz/run.sh $(FUZZ_SECONDS)
+
+torture: setup ## rebuild tables of RocksDB with ever new random options, MINUTES (10) long
+	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test torture -- --nocapture
 
 clean-cache: ## remove compiled code, benchmark folders and the reader's Python environment
 	rm -rf $(CACHE)

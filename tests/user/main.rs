@@ -13,5 +13,6 @@ mod keys;
 mod main_job;
 mod output;
 mod retention;
+mod run_cache;
 mod sources;
 mod together;

@@ -133,7 +133,7 @@ pub struct Backup {
     #[arg(long, conflicts_with = "zstd_level")]
     pub fast: bool,
     /// zstd's level (default: the repository's)
-    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(-7..=19), allow_negative_numbers = true)]
+    #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     pub zstd_level: Option<i32>,
 }
 

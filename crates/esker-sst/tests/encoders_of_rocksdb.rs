@@ -1,6 +1,6 @@
 //! The encoders against the RocksDB that this build links: every data block of its tables is compressed again byte for byte.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used)]
 
 use esker_sst::compression::{NONE, decompress};
 use esker_sst::encoder::{Encoder, EncoderId, candidates};
@@ -155,7 +155,11 @@ fn lz4hc_blocks_follow_the_level() {
 fn zstd_blocks_follow_level_and_dictionary() {
     assert_all_equal(0x0757_0003, &plainly(DBCompressionType::Zstd));
     assert_all_equal(0x0757_0003, &Written { block_size: 150_000, ..plainly(DBCompressionType::Zstd) });
-    assert_all_equal(0x0757_0003, &Written { dictionary_len: 16_384, ..plainly(DBCompressionType::Zstd) });
+    for block_size in [4096, 100_000, 180_000] {
+        for dictionary_len in [1000, 16_384] {
+            assert_all_equal(0x0757_0003, &Written { dictionary_len, block_size, ..plainly(DBCompressionType::Zstd) });
+        }
+    }
     for (id, level) in [(0x0757_fffd, -3), (0x0757_0001, 1), (0x0757_0006, 6), (0x0757_0009, 9)] {
         assert_all_equal(id, &Written { level: Some(level), block_size: 30_000, ..plainly(DBCompressionType::Zstd) });
     }

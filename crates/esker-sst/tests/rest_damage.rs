@@ -32,7 +32,7 @@ fn replayed(map: &TableMap, rest: &[u8], facts: &TableFacts) -> Vec<u8> {
     for part in plan(map, rest, map.data_end, facts) {
         match part {
             RestPart::Kept { len } => out.extend_from_slice(&rest[out.len()..][..len as usize]),
-            RestPart::Built(block) => builder.build(&block, map.data_end + out.len() as u64, &mut out).unwrap(),
+            RestPart::Built { block, .. } => builder.build(&block, map.data_end + out.len() as u64, &mut out).unwrap(),
         }
     }
     out

@@ -1,5 +1,6 @@
 //! The base of a merge: runs of earlier backups, opened when the merge comes to their keys.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -8,12 +9,24 @@ use esker_format::run::{KeyOrder, Run};
 
 use super::ChunkStore;
 use super::heap::StreamHeap;
-use crate::sorted::merge::Sources;
+use super::sources::Sources;
 
-/// Base runs open at once, at most.
-const OPEN_MAX: usize = 256;
-/// Bytes of the base runs open at once, at most; what only others hold is stored again.
-const OPEN_BYTES_MAX: usize = 96 << 20;
+/// What a merge may hold of its base; what only runs beyond that hold is stored again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Base runs open at once, at most.
+    pub open_runs: usize,
+    /// Decoded bytes of the base runs open at once, at most.
+    pub open_bytes: usize,
+    /// Decoded bytes of the base runs that were copied from, which are held for the replay, at most.
+    pub held_bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { open_runs: 256, open_bytes: 96 << 20, held_bytes: 128 << 20 }
+    }
+}
 
 /// A run that tables of an earlier backup were made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +38,9 @@ pub struct BaseRun {
 }
 
 struct Open {
-    source: u32,
+    id: ChunkId,
+    /// Once an entry was copied from it.
+    source: Cell<Option<u32>>,
     run: Arc<Run>,
     position: usize,
 }
@@ -34,7 +49,6 @@ struct Open {
 #[derive(Clone, Copy)]
 pub(super) struct BaseEntry {
     stream: usize,
-    pub(super) source: u32,
     pub(super) position: u32,
 }
 
@@ -42,6 +56,7 @@ pub(super) struct BaseEntry {
 pub(super) struct BaseRuns {
     order: KeyOrder,
     timestamp_size: u8,
+    budget: Budget,
     /// Not yet open, the last to be opened first.
     waiting: Vec<BaseRun>,
     streams: Vec<Open>,
@@ -59,11 +74,12 @@ pub(super) struct BaseRuns {
 
 impl BaseRuns {
     /// Over runs sorted by first key.
-    pub(super) fn new(order: KeyOrder, timestamp_size: u8, mut runs: Vec<BaseRun>) -> Self {
+    pub(super) fn new(order: KeyOrder, timestamp_size: u8, mut runs: Vec<BaseRun>, budget: Budget) -> Self {
         runs.reverse();
         Self {
             order,
             timestamp_size,
+            budget,
             waiting: runs,
             streams: Vec::new(),
             free: Vec::new(),
@@ -80,7 +96,7 @@ impl BaseRuns {
     pub(super) fn at_key<S: ChunkStore>(
         &mut self,
         key: &[u8],
-        sources: &mut Sources,
+        sources: &Sources,
         store: &mut S,
         found: &mut Vec<BaseEntry>,
     ) -> Result<(), S::Error> {
@@ -100,7 +116,7 @@ impl BaseRuns {
                 Ordering::Equal => {
                     while stream.position < stream.run.len() && stream.run.key(stream.position) == key {
                         let position = u32::try_from(stream.position).unwrap_or(u32::MAX);
-                        found.push(BaseEntry { stream: top, source: stream.source, position });
+                        found.push(BaseEntry { stream: top, position });
                         stream.position += 1;
                     }
                 }
@@ -127,8 +143,20 @@ impl BaseRuns {
         }
     }
 
-    fn open<S: ChunkStore>(&mut self, id: &ChunkId, key: &[u8], sources: &mut Sources, store: &mut S) -> Result<(), S::Error> {
-        if self.open >= OPEN_MAX || self.open_bytes >= OPEN_BYTES_MAX {
+    /// The source that the run of such an entry is.
+    #[inline]
+    pub(super) fn source(&self, entry: &BaseEntry, sources: &mut Sources) -> u32 {
+        let Some(stream) = self.streams.get(entry.stream) else { return u32::MAX };
+        stream.source.get().unwrap_or_else(|| {
+            let source = sources.known(stream.id, &stream.run);
+            stream.source.set(Some(source));
+            source
+        })
+    }
+
+    fn open<S: ChunkStore>(&mut self, id: &ChunkId, key: &[u8], sources: &Sources, store: &mut S) -> Result<(), S::Error> {
+        let Budget { open_runs, open_bytes, held_bytes } = self.budget;
+        if self.open >= open_runs || self.open_bytes >= open_bytes || sources.held_bytes() >= held_bytes {
             self.left_closed += 1;
             return Ok(());
         }
@@ -143,8 +171,7 @@ impl BaseRuns {
         }
         self.open += 1;
         self.open_bytes += run.entry_bytes();
-        let source = sources.known(*id, &run);
-        let open = Open { source, run, position };
+        let open = Open { id: *id, source: Cell::new(None), run, position };
         let stream = match self.free.pop() {
             Some(free) => {
                 if let Some(slot) = self.streams.get_mut(free) {
@@ -163,9 +190,11 @@ impl BaseRuns {
     }
 
     fn drop_stream(&mut self, stream: usize) {
-        if let Some(open) = self.streams.get(stream) {
+        let nothing = Run::new(self.order, self.timestamp_size);
+        if let Some(open) = self.streams.get_mut(stream) {
             self.open -= 1;
             self.open_bytes -= open.run.entry_bytes();
+            open.run = Arc::new(nothing);
             self.free.push(stream);
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use esker_format::limits::{RUN_ENTRIES_MAX, RUN_KEYS_MAX};
 use esker_format::run::{KeyOrder, Run};
 
+use super::sources::Sources;
 use super::{ChunkStore, RUN_BYTES, SortedError};
-use crate::sorted::merge::Sources;
 
 /// Bytes at which a run is closed even between two entries of one key.
 const RUN_BYTES_MAX: usize = 4 * RUN_BYTES;

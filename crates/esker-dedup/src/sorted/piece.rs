@@ -4,7 +4,7 @@ use blake3::Hasher;
 use esker_format::table_recipe::{Block, BlockForm as StoredForm, Copy, RunUse, TableBlocks, TrailerSource};
 use esker_sst::data_block::BlockForm;
 
-use super::merge::Sources;
+use super::sources::Sources;
 
 /// Bytes of blocks after which a piece is complete.
 const PIECE_BYTES: u64 = 8 << 20;
@@ -20,6 +20,8 @@ pub(super) struct PieceBuilder {
     sources: Vec<u32>,
     /// By source, its number in the piece plus 1.
     numbers: Vec<u32>,
+    /// Bytes that the runs take in the piece, at most.
+    run_bytes: usize,
     /// The bytes of kept blocks, one behind the other.
     pub(super) kept: Vec<u8>,
 }
@@ -33,13 +35,15 @@ impl PieceBuilder {
             forms: Vec::new(),
             sources: Vec::new(),
             numbers: Vec::new(),
+            run_bytes: 0,
             kept: Vec::new(),
         }
     }
 
     /// Whether the next block should go to another piece.
     pub(super) fn is_full(&self) -> bool {
-        let weight = 5 * self.piece.copies.len() + (9 + self.piece.timestamp_size as usize) * self.piece.own_trailers.len();
+        let weight =
+            5 * self.piece.copies.len() + (9 + self.piece.timestamp_size as usize) * self.piece.own_trailers.len() + self.run_bytes;
         self.piece.len >= PIECE_BYTES || weight >= PIECE_WEIGHT
     }
 
@@ -126,6 +130,7 @@ impl PieceBuilder {
             self.numbers.resize(slot + 1, 0);
         }
         self.sources.push(source);
+        self.run_bytes += 40 + key.len();
         let number = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
         if let Some(entry) = self.numbers.get_mut(slot) {
             *entry = number;

@@ -5,31 +5,43 @@ use std::ops::Range;
 use esker_format::run::KeyOrder;
 use esker_sst::TableMap;
 
-use super::RANGE_BYTES;
+use super::{Probe, RANGE_BYTES};
 
-/// Bytes of blocks between two keys that may become a boundary.
+/// Key and value bytes between two keys that may become a boundary.
 const STEP_BYTES: u64 = 1 << 20;
+/// Key and value bytes of a byte of blocks that are believed, at most.
+const EXPANSION_MAX: u64 = 256;
 
 /// Collects where tables may be cut.
 #[derive(Debug)]
 pub struct KeyRanges {
     order: KeyOrder,
+    timestamp_size: u8,
     steps: Vec<(Vec<u8>, u64)>,
 }
 
+/// The separator behind a block, without the timestamp that it may have: bytes of timestamps are in no order.
+pub fn separator(map: &TableMap, block: usize, timestamp_size: u8) -> &[u8] {
+    let separator = map.separator(block);
+    separator.get(..separator.len().saturating_sub(usize::from(timestamp_size))).unwrap_or_default()
+}
+
 impl KeyRanges {
-    /// For tables whose keys are sorted so.
-    pub fn new(order: KeyOrder) -> Self {
-        Self { order, steps: Vec::new() }
+    /// For tables whose keys are sorted so and have timestamps of this size.
+    pub fn new(order: KeyOrder, timestamp_size: u8) -> Self {
+        Self { order, timestamp_size, steps: Vec::new() }
     }
 
     /// Adds a table.
     pub fn add(&mut self, map: &TableMap) {
+        let properties = &map.tail.properties;
+        let entry_bytes = properties.raw_key_size.saturating_add(properties.raw_value_size);
+        let expansion = (entry_bytes / properties.data_size.max(1)).clamp(1, EXPANSION_MAX);
         let mut since = 0;
         for block in 0..map.len() {
-            since += map.handle(block).map_or(0, |handle| handle.size);
+            since += map.handle(block).map_or(0, |handle| handle.size.saturating_mul(expansion));
             if since >= STEP_BYTES || block + 1 == map.len() {
-                self.steps.push((map.separator(block).to_vec(), since));
+                self.steps.push((separator(map, block, self.timestamp_size).to_vec(), since));
                 since = 0;
             }
         }
@@ -55,12 +67,12 @@ impl KeyRanges {
 
 /// The blocks of a table that belong to the range behind `low` up to `high`: those of which the block before ends in it, so
 /// that each block belongs to one range. `None` is the first key of all, or the last.
-pub fn blocks_in(map: &TableMap, order: KeyOrder, low: Option<&[u8]>, high: Option<&[u8]>) -> Range<usize> {
+pub fn blocks_in(map: &TableMap, probe: &Probe, low: Option<&[u8]>, high: Option<&[u8]>) -> Range<usize> {
     let first_behind = |bound: &[u8]| {
         let (mut start, mut end) = (0, map.len());
         while start < end {
             let middle = start + (end - start) / 2;
-            if order.compare(map.separator(middle), bound).is_lt() {
+            if probe.order.compare(separator(map, middle, probe.timestamp_size), bound).is_lt() {
                 start = middle + 1;
             } else {
                 end = middle;

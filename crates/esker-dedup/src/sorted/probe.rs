@@ -1,15 +1,19 @@
 //! A look at a table's first, middle and last blocks: is it worth a merge, and which encoders made it?
 
 use esker_format::limits::DICTIONARY_MAX;
+use std::collections::BTreeSet;
+
 use esker_format::run::KeyOrder;
 use esker_format::table_recipe::Checksums;
 use esker_sst::block::{BlockChecksum, StoredBlock, TRAILER_SIZE};
-use esker_sst::data_block::{self, BlockForm};
-use esker_sst::encoder::{self, Encoder, EncoderId};
+use esker_sst::data_block;
+use esker_sst::encoder::{self, EncoderId};
 use esker_sst::rest::{FilterKeys, KeyHash, TableFacts};
 use esker_sst::{Entries, ReadAt, TableMap, compression};
 
+use super::coder::BlockCoder;
 use super::merge::Refusal;
+use super::plan::separator;
 use super::stream::TRAILER_LEN;
 use super::{BLOCK_BYTES_MAX, SortedError};
 
@@ -23,12 +27,22 @@ pub struct Probe {
     pub order: KeyOrder,
     /// Bytes of timestamp at the end of each user key.
     pub timestamp_size: u8,
-    /// For each compression type the encoder that makes its blocks.
-    encoders: Vec<(u8, EncoderId)>,
-    /// Whether some blocks looked at were not made exactly, so that each block must be tried.
+    /// For each compression type that was seen the encoder that makes most of its blocks.
+    encoders: Vec<EncoderId>,
+    /// Whether each block must be tried: some of those looked at were not made exactly.
     is_careful: bool,
     dictionary: Vec<u8>,
     filter_keys: FilterKeys,
+}
+
+/// A block that was looked at.
+struct Sample {
+    compression_type: u8,
+    payload: Vec<u8>,
+    plain: Vec<u8>,
+    is_laid_out: bool,
+    first_key: Vec<u8>,
+    last_key: Vec<u8>,
 }
 
 /// Looks at a table.
@@ -41,34 +55,82 @@ pub fn probe<R: ReadAt + ?Sized>(file: &R, map: &TableMap) -> Result<Result<Prob
         return Ok(Err(Refusal::Dictionary));
     }
     let timestamp_size = timestamp_size(map);
-    let mut coder = BlockCoder { encoders: Vec::new(), dictionary, is_careful: true, content: Vec::new(), payload: Vec::new() };
-    let (mut entries, mut plain) = (Entries::default(), Vec::new());
-    let (mut exact, mut tried, mut first_key, mut last_key) = (0, 0, None, None);
-    let mut wrong_encoder = 0;
+    let mut coder = BlockCoder::new(&[], dictionary.clone(), true);
+    let (mut samples, mut tried) = (Vec::new(), 0);
     for number in sample(map.len()) {
         let Some(handle) = map.handle(number).filter(|handle| handle.size <= BLOCK_BYTES_MAX as u64) else { continue };
         let mut stored = vec![0; usize::try_from(handle.size + TRAILER_SIZE).unwrap_or(0)];
         file.read_exact_at(&mut stored, handle.offset)?;
         tried += 1;
-        let Ok(block) = checksum(map).open(&stored, handle.offset) else { continue };
-        let Some(plain) = coder.open(&block, &mut plain) else { continue };
-        let Ok(form) = data_block::decode(plain, &mut entries) else { continue };
-        let user_key = |key: &[u8]| key.get(..key.len().saturating_sub(TRAILER_LEN + usize::from(timestamp_size))).map(<[u8]>::to_vec);
-        first_key = first_key.or_else(|| user_key(entries.key(0)));
-        last_key = user_key(entries.key(entries.len().saturating_sub(1)));
-        if coder.encoder_for(&block, plain).is_none() {
-            wrong_encoder += 1;
-        } else if coder.is_exact(&block, plain, &form, &entries) {
-            exact += 1;
+        if let Ok(block) = checksum(map).open(&stored, handle.offset) {
+            samples.extend(look(&block, timestamp_size, &mut coder));
         }
     }
+    let (encoders, compressed_exactly) = choose_encoders(&samples, &mut coder);
+    let exact = samples.iter().zip(&compressed_exactly).filter(|(sample, exact)| sample.is_laid_out && **exact).count();
     if exact * 2 < tried {
-        return Ok(Err(if wrong_encoder > 0 { Refusal::Encoder } else { Refusal::Damaged }));
+        let is_encoder = compressed_exactly.iter().any(|exact| !exact);
+        return Ok(Err(if is_encoder { Refusal::Encoder } else { Refusal::Damaged }));
     }
-    let order = if first_key > last_key { KeyOrder::Descending } else { KeyOrder::Ascending };
-    let (encoders, dictionary) = (coder.ids(), coder.dictionary);
+    let Some(order) = order(map, timestamp_size, &samples) else { return Ok(Err(Refusal::Order)) };
     let filter_keys = filter_keys(map, timestamp_size);
     Ok(Ok(Probe { order, timestamp_size, encoders, is_careful: exact < tried, dictionary, filter_keys }))
+}
+
+/// `None` if the block does not decode.
+fn look(block: &StoredBlock<'_>, timestamp_size: u8, coder: &mut BlockCoder) -> Option<Sample> {
+    let (mut buffer, mut entries) = (Vec::new(), Entries::default());
+    let plain = coder.open(block, &mut buffer)?;
+    let form = data_block::decode(plain, &mut entries).ok()?;
+    let user_key = |index| {
+        let key = entries.key(index);
+        key.get(..key.len().saturating_sub(TRAILER_LEN + usize::from(timestamp_size))).unwrap_or_default().to_vec()
+    };
+    Some(Sample {
+        compression_type: block.compression_type,
+        payload: block.payload.to_vec(),
+        is_laid_out: coder.is_laid_out(plain, &form, &entries),
+        first_key: user_key(0),
+        last_key: user_key(entries.len().saturating_sub(1)),
+        plain: plain.to_vec(),
+    })
+}
+
+/// For each compression type the encoder that makes most of its samples, for small blocks may come out the same from
+/// several; and which samples are made.
+fn choose_encoders(samples: &[Sample], coder: &mut BlockCoder) -> (Vec<EncoderId>, Vec<bool>) {
+    let mut exact: Vec<bool> = samples.iter().map(|sample| sample.compression_type == compression::NONE).collect();
+    let mut chosen = Vec::new();
+    let kinds: BTreeSet<u8> = samples.iter().map(|sample| sample.compression_type).filter(|kind| *kind != compression::NONE).collect();
+    for kind in kinds {
+        let of_kind = samples.iter().filter(|sample| sample.compression_type == kind).count();
+        let mut best: Option<(usize, EncoderId, Vec<bool>)> = None;
+        for id in encoder::candidates(kind, !coder.dictionary().is_empty()) {
+            let makes = |sample: &Sample| sample.compression_type == kind && coder.makes(*id, &sample.plain, &sample.payload);
+            let made: Vec<bool> = samples.iter().map(makes).collect();
+            let count = made.iter().filter(|made| **made).count();
+            if count > best.as_ref().map_or(0, |(best, ..)| *best) {
+                best = Some((count, *id, made));
+            }
+            if count == of_kind {
+                break;
+            }
+        }
+        if let Some((_, id, made)) = best {
+            chosen.push(id);
+            exact.iter_mut().zip(made).for_each(|(exact, made)| *exact |= made);
+        }
+    }
+    (chosen, exact)
+}
+
+/// How the keys are sorted, if all that was seen of them agrees.
+fn order(map: &TableMap, timestamp_size: u8, samples: &[Sample]) -> Option<KeyOrder> {
+    let keys = samples.first().zip(samples.last()).map(|(first, last)| (first.first_key.as_slice(), last.last_key.as_slice()));
+    let separator = |block: usize| separator(map, block, timestamp_size);
+    let (first, last) = keys.filter(|(first, last)| first != last).unwrap_or((separator(0), separator(map.len().saturating_sub(1))));
+    let order = if first > last { KeyOrder::Descending } else { KeyOrder::Ascending };
+    (1..map.len()).all(|block| order.compare(separator(block - 1), separator(block)).is_le()).then_some(order)
 }
 
 impl Probe {
@@ -77,87 +139,19 @@ impl Probe {
         TableFacts::new(self.filter_keys)
     }
 
+    /// The same, but every block is made again before it is described: a replay found one that is not the encoder's.
+    pub(super) fn careful(&self) -> Self {
+        Self { is_careful: true, ..self.clone() }
+    }
+
+    /// Whether every block is made again before it is described.
+    pub(super) fn is_careful(&self) -> bool {
+        self.is_careful
+    }
+
     /// A coder for the table's blocks.
     pub(super) fn coder(&self) -> BlockCoder {
-        BlockCoder {
-            encoders: self.encoders.iter().map(|(kind, id)| (*kind, *id, None)).collect(),
-            dictionary: self.dictionary.clone(),
-            is_careful: self.is_careful,
-            content: Vec::new(),
-            payload: Vec::new(),
-        }
-    }
-}
-
-/// Opens blocks of one table and makes them again.
-pub(super) struct BlockCoder {
-    encoders: Vec<(u8, EncoderId, Option<Encoder>)>,
-    dictionary: Vec<u8>,
-    /// Whether every block must be made again before it is described.
-    pub(super) is_careful: bool,
-    content: Vec<u8>,
-    payload: Vec<u8>,
-}
-
-impl BlockCoder {
-    /// The compression dictionary; empty without one.
-    pub(super) fn dictionary(&self) -> &[u8] {
-        &self.dictionary
-    }
-
-    /// The plain bytes of a block; `None` if it cannot be decompressed or is too large.
-    pub(super) fn open<'a>(&self, block: &StoredBlock<'a>, plain: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-        if block.compression_type == compression::NONE {
-            return Some(block.payload);
-        }
-        compression::decompress(block.compression_type, &self.dictionary, block.payload, BLOCK_BYTES_MAX, plain).ok()?;
-        Some(plain)
-    }
-
-    /// The encoder that makes blocks of this one's compression type, 0 for blocks without compression. A type that did
-    /// not come up before is tried on this very block.
-    pub(super) fn encoder_for(&mut self, block: &StoredBlock<'_>, plain: &[u8]) -> Option<u32> {
-        let kind = block.compression_type;
-        if kind == compression::NONE {
-            return Some(0);
-        }
-        if let Some((_, id, _)) = self.encoders.iter().find(|(known, ..)| *known == kind) {
-            return Some(id.0);
-        }
-        for id in encoder::candidates(kind, !self.dictionary.is_empty()) {
-            let Ok(mut encoder) = Encoder::new(*id, &self.dictionary) else { continue };
-            self.payload.clear();
-            if encoder.compress(plain, &mut self.payload).is_ok() && self.payload == block.payload {
-                self.encoders.push((kind, *id, Some(encoder)));
-                return Some(id.0);
-            }
-        }
-        None
-    }
-
-    /// Whether the block is made again, to the byte, from its entries.
-    pub(super) fn is_exact(&mut self, block: &StoredBlock<'_>, plain: &[u8], form: &BlockForm, entries: &Entries) -> bool {
-        self.content.clear();
-        if data_block::encode(form, entries, 0..entries.len(), &mut self.content).is_err() || self.content != plain {
-            return false;
-        }
-        if block.compression_type == compression::NONE {
-            return true;
-        }
-        let Some((_, id, encoder)) = self.encoders.iter_mut().find(|(known, ..)| *known == block.compression_type) else { return false };
-        let encoder = match encoder {
-            Some(encoder) => encoder,
-            none => match Encoder::new(*id, &self.dictionary) {
-                Ok(encoder) => none.insert(encoder),
-                Err(_) => return false,
-            },
-        };
-        self.payload.clear();
-        encoder.compress(plain, &mut self.payload).is_ok() && self.payload == block.payload
-    }
-
-    fn ids(&self) -> Vec<(u8, EncoderId)> {
-        self.encoders.iter().map(|(kind, id, _)| (*kind, *id)).collect()
+        BlockCoder::new(&self.encoders, self.dictionary.clone(), self.is_careful)
     }
 }
 

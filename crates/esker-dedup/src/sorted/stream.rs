@@ -10,9 +10,10 @@ use esker_sst::data_block::{self, BlockForm};
 use esker_sst::rest::TableFacts;
 use esker_sst::{BlockHandle, Entries, ReadAt, TableMap};
 
+use super::coder::BlockCoder;
 use super::merge::Refusal;
 use super::piece::PieceBuilder;
-use super::probe::{BlockCoder, Probe, checksum, checksums};
+use super::probe::{Probe, checksum, checksums};
 use super::{BLOCK_BYTES_MAX, BLOCK_ENTRIES_MAX, SortedError};
 
 /// Bytes read from a table at a time.
@@ -30,6 +31,12 @@ pub struct TableInput<'a, R: ReadAt + ?Sized> {
     pub probe: &'a Probe,
     /// The blocks to take, by number.
     pub blocks: Range<usize>,
+}
+
+impl<R: ReadAt + ?Sized> Clone for TableInput<'_, R> {
+    fn clone(&self) -> Self {
+        Self { blocks: self.blocks.clone(), ..*self }
+    }
 }
 
 /// An entry's parts.
@@ -193,12 +200,12 @@ impl<'a, R: ReadAt + ?Sized> TableStream<'a, R> {
         let stored = slice(&self.window, self.window_start, handle.offset, end_of(handle));
         let block = self.checksum.open(stored, handle.offset).ok()?;
         let plain = self.coder.open(&block, &mut self.plain)?;
-        let encoder = self.coder.encoder_for(&block, plain)?;
+        let encoder = self.coder.encoder_of(&block, plain)?;
         let form = data_block::decode(plain, &mut self.entries).ok()?;
         let shortest = TRAILER_LEN + self.timestamp_size;
         let fits =
             self.entries.len() <= BLOCK_ENTRIES_MAX && (0..self.entries.len()).all(|index| self.entries.key(index).len() >= shortest);
-        let exact = !self.coder.is_careful || self.coder.is_exact(&block, plain, &form, &self.entries);
+        let exact = !self.coder.is_careful || self.coder.is_laid_out(plain, &form, &self.entries);
         (fits && exact).then_some((block.compression_type, encoder, form))
     }
 

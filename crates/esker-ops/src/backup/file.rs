@@ -118,8 +118,21 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
 
     fn known_content(&mut self, entry: &Entry, path: &[u8], identity: Option<&TableIdentity>) -> Result<Option<FileContent>> {
         let Some(content) = self.known.find(entry, path, identity).cloned() else { return Ok(None) };
+        if self.run.request.no_reencode && self.is_sorted(&content)? {
+            return Ok(None);
+        }
         // While a prune is at work, or after damage, what a manifest names need not exist for this writer.
         if self.run.reuse || self.is_all_there(&content)? { Ok(Some(content)) } else { Ok(None) }
+    }
+
+    /// Whether a file is made of sorted runs.
+    fn is_sorted(&mut self, content: &FileContent) -> Result<bool> {
+        let (Some(piece), Some(_)) = (content.recipe.first(), &content.identity) else { return Ok(false) };
+        match read_piece(self.writer.reader(), &mut ReadContext::new()?, piece) {
+            Ok(piece) => Ok(!matches!(piece, Piece::Bytes(_))),
+            Err(error) if error.is_damage() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether every chunk of a file exists for this writer and, if nothing is trusted, reads whole.

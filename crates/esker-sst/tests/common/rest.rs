@@ -164,7 +164,7 @@ pub fn descriptions(table: &[u8]) -> Vec<BuiltBlock> {
     let rest = &table[map.data_end as usize..];
     let facts = facts(table, &map, FilterKeys::of(&map, rest, map.data_end));
     let built = |part| match part {
-        RestPart::Built(block) => Some(block),
+        RestPart::Built { block, .. } => Some(block),
         RestPart::Kept { .. } => None,
     };
     plan(&map, rest, map.data_end, &facts).into_iter().filter_map(built).collect()

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use esker_cluster::SourceFile;
 use esker_dedup::sorted::merge::MergedBlocks;
 use esker_dedup::sorted::plan::blocks_in;
-use esker_dedup::sorted::{Merge, Refusal, TableInput};
+use esker_dedup::sorted::{Budget, Merge, Refusal, TableInput};
 use esker_format::file_table::FileContent;
 use esker_repo::{Repository, Writer};
 
@@ -171,10 +171,11 @@ impl Group<'_, '_, '_> {
             file,
             map,
             probe: &table.probe,
-            blocks: blocks_in(map, class.order, low, high),
+            blocks: blocks_in(map, &table.probe, low, high),
         });
         let base = self.base.runs(worker.writer.reader(), &mut worker.context, class.order, low, high)?;
-        let merge = Merge { order: class.order, timestamp_size: class.timestamp_size, chunker: worker.repository.config().chunker, base };
+        let (order, timestamp_size, chunker) = (class.order, class.timestamp_size, worker.repository.config().chunker);
+        let merge = Merge { order, timestamp_size, chunker, base, budget: Budget::default() };
         let outcome = merge.run(inputs.collect(), worker)?;
         {
             let mut totals = lock(&self.totals);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use esker_cluster::SourceFile;
-use esker_dedup::sorted::{KeyRanges, Probe, Refusal, SortedError, probe};
+use esker_dedup::sorted::{KeyRanges, Probe, Refusal, SortedError, plan, probe};
 use esker_format::run::KeyOrder;
 use esker_sst::{TableMap, compression};
 
@@ -74,9 +74,10 @@ pub(super) fn survey(pending: &[Pending<'_, '_>], mut refuse: impl FnMut(usize, 
         source.finish()?;
         let family = map.tail.properties.column_family_name.clone();
         let key = (probe.order == KeyOrder::Descending, probe.timestamp_size, family);
-        let (tables, ranges) = classes.entry(key).or_insert_with(|| (Vec::new(), KeyRanges::new(probe.order)));
+        let (tables, ranges) = classes.entry(key).or_insert_with(|| (Vec::new(), KeyRanges::new(probe.order, probe.timestamp_size)));
         ranges.add(&map);
-        let (first_separator, last_separator) = (map.separator(0).to_vec(), map.separator(map.len() - 1).to_vec());
+        let separator = |block| plan::separator(&map, block, probe.timestamp_size).to_vec();
+        let (first_separator, last_separator) = (separator(0), separator(map.len() - 1));
         tables.push(Surveyed { pending: number, probe, first_separator, last_separator });
     }
     let class = |((descending, timestamp_size, _), (tables, ranges)): (_, (Vec<Surveyed>, KeyRanges))| {
