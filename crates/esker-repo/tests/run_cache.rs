@@ -83,7 +83,8 @@ impl Far {
         let folders = std::fs::read_dir(self.scratch.path().join(client)).unwrap().flatten();
         let runs = folders.filter(|folder| folder.file_name().to_string_lossy().starts_with("runs-1-"));
         let files = runs.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap().flatten());
-        files.map(|file| (file.path(), file.metadata().unwrap().len())).collect()
+        // One that a client removes meanwhile is not there.
+        files.filter_map(|file| Some((file.path(), file.metadata().ok()?.len()))).collect()
     }
 
     fn kept_on_disk(&self, client: &str) -> u64 {
