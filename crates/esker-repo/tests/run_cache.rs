@@ -83,7 +83,8 @@ impl Far {
         let folders = std::fs::read_dir(self.scratch.path().join(client)).unwrap().flatten();
         let runs = folders.filter(|folder| folder.file_name().to_string_lossy().starts_with("runs-1-"));
         let files = runs.flat_map(|folder| std::fs::read_dir(folder.path()).unwrap().flatten());
-        files.map(|file| (file.path(), file.metadata().unwrap().len())).collect()
+        // One that a client removes meanwhile is not there.
+        files.filter_map(|file| Some((file.path(), file.metadata().ok()?.len()))).collect()
     }
 
     fn kept_on_disk(&self, client: &str) -> u64 {
@@ -239,6 +240,10 @@ fn a_cache_that_cannot_be_made_costs_downloads_alone() {
     let mut client = far.begin("me", PLENTY);
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!([client.read(&runs[0], 0), client.read(&runs[0], 0)], [1, 1]);
+    // A disk that was full once is not filled to its brim again and again.
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(client.read(&runs[0], 0), 1);
+    assert!(far.kept("me").is_empty());
     client.writer.store(ChunkKind::Run, noise(9)).unwrap();
     client.writer.commit(manifest()).unwrap();
     assert_eq!(requests(&far, "me", &runs), [0]);
@@ -377,7 +382,7 @@ fn a_clock_that_was_wrong_once_keeps_nothing_for_good() {
 fn clients_at_once_share_one_folder_and_nearly_its_size() {
     let far = Far::new();
     let runs = far.stored_elsewhere(0..40);
-    let room = 16 * ON_DISK;
+    let room = 24 * ON_DISK;
     let clients: Vec<Client> = (0..4).map(|_| far.begin("me", Some(room))).collect();
     std::thread::scope(|scope| {
         for (number, mut client) in clients.into_iter().enumerate() {
@@ -403,6 +408,7 @@ fn clients_at_once_share_one_folder_and_nearly_its_size() {
     let mut next = far.begin("me", Some(room));
     assert!(far.kept_on_disk("me") <= room, "the next one brings it down");
     let fetched = next.fetched(&runs).len();
-    assert!((24..40).contains(&fetched), "{fetched} of 40 were fetched though 16 fit");
+    // The twelve that they stored themselves may have stayed, damaged or not.
+    assert!((16..40).contains(&fetched), "{fetched} of 40 were fetched though 24 fit");
     assert!(far.kept("me").iter().all(|(file, _)| !file.file_name().unwrap().to_string_lossy().starts_with("new-")));
 }
