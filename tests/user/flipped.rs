@@ -68,7 +68,8 @@ fn every_variant_comes_back(compression: DBCompressionType, count: impl Fn(usize
                         break;
                     }
                     if number % BACKUPS < 2 || client.is_none() {
-                        client = Some(Shelf::over(Shelf::store_of(objects), None, TestEnvironment::at(1_900_000_000_000, number as u64 + 9)));
+                        client =
+                            Some(Shelf::over(Shelf::store_of(objects), None, TestEnvironment::at(1_900_000_000_000, number as u64 + 9)));
                     }
                     let client = client.as_ref().unwrap();
                     change(&table, bytes, number);
@@ -101,8 +102,12 @@ fn an_uncompressed_table_with_any_one_byte_flipped_comes_back_flipped() {
 
 #[test]
 fn a_table_cut_short_anywhere_comes_back_as_short() {
-    every_variant_comes_back(DBCompressionType::Lz4, |len| len, |table, bytes, number| {
-        fs::write(table, bytes).unwrap();
-        fs::OpenOptions::new().write(true).open(table).unwrap().set_len(number as u64).unwrap();
-    });
+    every_variant_comes_back(
+        DBCompressionType::Lz4,
+        |len| len,
+        |table, bytes, number| {
+            fs::write(table, bytes).unwrap();
+            fs::OpenOptions::new().write(true).open(table).unwrap().set_len(number as u64).unwrap();
+        },
+    );
 }
