@@ -14,5 +14,6 @@ mod keys;
 mod main_job;
 mod output;
 mod retention;
+mod sorted;
 mod sources;
 mod together;

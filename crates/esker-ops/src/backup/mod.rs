@@ -155,8 +155,9 @@ impl<'a> Run<'a> {
         }
         let mut encoders = self.new_tables(writer, &mut scanned)?;
         if let Some(base) = &base {
-            // Which of them the tables that were taken over need is not asked: that would mean reading every recipe.
-            encoders.extend(base.encoders.iter().filter(|_| self.totals.reused_files > 0));
+            // Which of them the tables that were taken over need is not asked: that would mean reading every recipe. Without
+            // re-encoding only tables that need none are taken over.
+            encoders.extend(base.encoders.iter().filter(|_| self.totals.reused_files > 0 && !self.request.no_reencode));
         }
         let mut scanned = scanned.into_iter();
         let mut records = Vec::new();
