@@ -22,6 +22,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export ESKER_READER_PYTHON := $(READER_PYTHON)
 export PYTHONDONTWRITEBYTECODE := 1
 
+.PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-memory fuzz clean-cache
 .PHONY: help setup build install demo test lint bench bench-memory fuzz torture clean-cache
 
 help: ## list these targets
@@ -49,9 +50,17 @@ lint: setup ## check formatting, and clippy without a warning
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy $(SELECTION) -- -D warnings
 
-bench: build ## compare with rustic, restic and borg; ARGS="--entries 200000" for a quick run
+bench: build ## bench-peers and bench-sorted; ARGS="--entries 200000 --days 3" for a quick run
+	@scripts/setup bench
+	$(BIN)/esker-bench peers $(ARGS); peers=$$?; $(BIN)/esker-bench sorted $(ARGS) && exit $$peers
+
+bench-peers: build ## speed, size and memory beside rustic, restic and borg; ARGS="--runs 3" for medians
 	@scripts/setup bench
 	$(BIN)/esker-bench peers $(ARGS)
+
+bench-sorted: build ## stored bytes of every reference workload; ARGS="--workload uniform" for one
+	@scripts/setup bench
+	$(BIN)/esker-bench sorted $(ARGS)
 
 bench-memory: build ## peak memory at 100,000 and at 1,000,000 chunks
 	@scripts/setup bench

@@ -1,25 +1,31 @@
-//! Measures Esker: against rustic, restic and borg (`peers`), and its peak memory as a repository grows (`memory`).
+//! Measures Esker: against rustic, restic and borg (`peers`), the bytes it stores for each reference workload (`sorted`),
+//! and its peak memory as a repository grows (`memory`).
 //!
 //! Every measurement is one run of a command line in a cold process, with its input in the page cache. Exit codes: 0 all
 //! targets reached, 1 something failed, 2 usage, 3 a target was missed.
 
-mod checkpoints;
 mod contest;
 mod fault;
 mod folder;
+mod generate;
 mod measure;
 mod median;
 mod memory;
 mod report;
+mod series;
+mod sorted;
 mod targets;
 mod tools;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use esker_testkit::workload::Workload;
 use fault::Fault;
+use series::{Input, Series, Source};
 use tools::ToolName;
 
 #[derive(Parser)]
@@ -31,18 +37,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
-    /// First backup, incrementals, restore and verification of the `uniform` workload, for each tool.
+    /// First backup, incrementals, restore and checks of the `uniform` workload, for each tool.
     Peers(PeersArguments),
+    /// Stored bytes of every reference workload, engines of both RocksDB versions, replicas.
+    Sorted(sorted::SortedArguments),
     /// Peak memory of Esker's backup, restore and fsck for repositories of a growing number of chunks.
     Memory(MemoryArguments),
 }
 
 #[derive(Args)]
 struct Common {
-    /// The folder to work in; its content made by earlier runs is replaced.
+    /// The folder to work in. Generated input stays in its folder `inputs`, and later runs use it again.
     #[arg(long, default_value_os_t = default_dir())]
     dir: PathBuf,
-    /// Keep generated input (the next run uses it again), repositories and restored files.
+    /// Keep repositories and restored files.
     #[arg(long)]
     keep: bool,
 }
@@ -82,6 +90,7 @@ fn default_dir() -> PathBuf {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Peers(arguments) => compare_peers(&arguments),
+        What::Sorted(arguments) => sorted::measure_sorted(&arguments),
         What::Memory(arguments) => memory::measure_memory(&arguments.common.dir, &arguments.chunks, arguments.common.keep),
     };
     match outcome {
@@ -98,12 +107,10 @@ fn main() -> ExitCode {
 fn compare_peers(arguments: &PeersArguments) -> Result<bool, Fault> {
     let dir = &arguments.common.dir;
     let programs = tools::find_programs(&arguments.tools)?;
-    let checkpoints = checkpoints::Checkpoints::prepare(dir, arguments.entries, arguments.days)?;
-    let scores = contest::hold(&programs, &checkpoints, &dir.join("peers"), arguments.runs, arguments.common.keep)?;
-    report::print_table(&checkpoints, &scores, arguments.runs);
-    let reached = targets::print_targets(&scores);
-    if !arguments.common.keep {
-        folder::remove(checkpoints.dir())?;
-    }
-    Ok(reached)
+    let workload = Workload { entries: arguments.entries, ..Workload::default() };
+    let input = Input { workload, source: Source::Bundled, hosts: 1, days: arguments.days };
+    let series = Series::prepare(dir, &input)?;
+    let scores = contest::hold(&programs, &series, &dir.join("peers"), arguments.runs, arguments.common.keep)?;
+    report::print_table(&series, &scores, arguments.runs);
+    Ok(targets::print_targets(&scores))
 }

@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::folder;
 use crate::measure::{Cost, measure};
 use crate::targets::{PEAK_TARGET_MIB, print_target};
-use crate::tools::{Esker, Place, Program, Tool, find_esker};
+use crate::tools::{Esker, Host, Place, Program, Tool, find_esker};
 
 /// Small chunks make a repository of many from little data.
 const CHUNK_MIN_BYTES: u64 = 512;
@@ -77,9 +77,10 @@ fn measure_one(esker: &Program, dir: &Path, chunks: u64) -> Result<Measured, Fau
     let tool = Esker::with_chunk_sizes(place.clone(), CHUNK_MIN_BYTES, CHUNK_AVG_BYTES, CHUNK_MAX_BYTES);
     folder::make_empty(&place.target())?;
     measure(&tool.init(), place.dir())?;
-    let backup = measure(&tool.backup(&source, "random"), place.dir())?;
+    let host = Host { name: "h".to_owned(), dir: source };
+    let backup = measure(&tool.backup(&[host], "random"), place.dir())?;
     let restore = measure(&tool.restore("random", &place.target()), place.dir())?;
-    let fsck = measure(&tool.verify(), place.dir())?;
+    let fsck = measure(&tool.fsck("files"), place.dir())?;
     Ok(Measured { chunks: count_chunks(&mut tool.stats())?, costs: [backup, restore, fsck] })
 }
 

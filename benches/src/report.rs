@@ -2,10 +2,11 @@
 
 use std::thread;
 
-use crate::checkpoints::Checkpoints;
-use crate::contest::{Reading, Score, Verb};
+use crate::contest::{Score, Verb};
 use crate::median::median;
+use crate::series::Series;
 use crate::tools::ToolName;
+use crate::work::Reading;
 
 const MB: f64 = 1e6;
 const MIB: f64 = (1 << 20) as f64;
@@ -17,7 +18,8 @@ impl Verb {
             Self::FirstBackup => "first backup",
             Self::Incrementals => "incrementals",
             Self::Restore => "restore",
-            Self::Verification => "verification",
+            Self::DataCheck => "check of data",
+            Self::FilesCheck => "check of files",
         }
     }
 }
@@ -35,81 +37,70 @@ impl Score {
     }
 }
 
-/// The best of the peers in each quantity (not always the same peer), and Esker.
-pub struct Pair {
-    /// Esker's readings.
-    pub esker: Reading,
-    /// The least of each quantity over the peers.
-    pub best_peer: Reading,
-    /// The fastest peer.
-    pub fastest: ToolName,
-}
-
-/// What is to be compared for `verb`; nothing if Esker or every peer was left out.
-pub fn pair(scores: &[Score], verb: Verb) -> Option<Pair> {
-    let esker = scores.iter().find(|score| score.name == ToolName::Esker)?.median(verb);
-    let peers = || scores.iter().filter(|score| score.name != ToolName::Esker).map(|score| (score.name, score.median(verb)));
+/// The least of each quantity over the peers (not always the same peer), and which one is fastest; nothing without peers.
+pub fn best_peer(scores: &[Score], verb: Verb) -> Option<(ToolName, Reading)> {
+    let peers = || scores.iter().filter(|score| score.name.is_peer()).map(|score| (score.name, score.median(verb)));
     let (fastest, quickest) = peers().min_by(|(_, a), (_, b)| a.seconds.total_cmp(&b.seconds))?;
-    let best_peer = Reading {
+    let best = Reading {
         seconds: quickest.seconds,
         peak_bytes: peers().map(|(_, peer)| peer.peak_bytes).min()?,
         stored_bytes: peers().filter_map(|(_, peer)| peer.stored_bytes).min(),
     };
-    Some(Pair { esker, best_peer, fastest })
+    Some((fastest, best))
 }
 
 /// Prints what was measured.
-pub fn print_table(checkpoints: &Checkpoints, scores: &[Score], runs: u32) {
-    print_heading(checkpoints, scores, runs);
-    println!("{:<14}{:<20}{:>12}{:>10}{:>14}{:>12}", "", "", "seconds", "MB/s", "stored MB", "peak MiB");
+pub fn print_table(series: &Series, scores: &[Score], runs: u32) {
+    print_heading(series, scores, runs);
+    println!("{:<16}{:<20}{:>12}{:>10}{:>14}{:>12}", "", "", "seconds", "MB/s", "stored MB", "peak MiB");
     for verb in Verb::ALL {
-        let input_mb = input_bytes(checkpoints, verb) as f64 / MB;
+        let input_mb = input_bytes(series, verb) as f64 / MB;
         let mut words = verb.words();
         for score in scores {
             print_row(words, &score.name.to_string(), &score.median(verb), input_mb);
             words = "";
         }
-        if let Some(pair) = pair(scores, verb) {
-            print_ratios(&pair);
+        let esker = scores.iter().find(|score| score.name == ToolName::Esker);
+        if let Some((esker, (_, best))) = esker.zip(best_peer(scores, verb)) {
+            print_ratios(&esker.median(verb), &best);
         }
         println!();
     }
 }
 
-fn print_heading(checkpoints: &Checkpoints, scores: &[Score], runs: u32) {
+fn print_heading(series: &Series, scores: &[Score], runs: u32) {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let versions: Vec<&str> = scores.iter().map(|score| score.version.as_str()).collect();
-    let new_mb = input_bytes(checkpoints, Verb::Incrementals) as f64 / MB;
-    println!("\nWorkload uniform, {} entries: day 0 holds {:.0} MB;", checkpoints.entries, checkpoints.days[0].bytes as f64 / MB);
+    let new_mb = input_bytes(series, Verb::Incrementals) as f64 / MB;
+    println!("\nWorkload uniform, {} entries: day 0 holds {:.0} MB;", series.input.workload.entries, series.days[0].bytes as f64 / MB);
     let runs = if runs == 1 { "one run".to_owned() } else { format!("medians of {runs} runs") };
-    println!("{} days follow with {new_mb:.0} MB in new files. {cores} cores, {runs}.", checkpoints.days.len() - 1);
+    println!("{} days follow with {new_mb:.0} MB in new files. {cores} cores, {runs}.", series.days.len() - 1);
     println!("{}:", versions.join(", "));
-    println!("each with zstd 3, a passphrase and its own cache; input and repository in the page cache; a new");
+    println!("each with zstd 3 (but esker-fast), a passphrase and its own cache; input and repository in the page cache; a new");
     println!("process for every command. All sync their repository; only esker syncs the files it restores.");
-    println!("MB/s is input: new files for the incrementals, all distinct files for the verification.\n");
+    println!("MB/s is input: new files for the incrementals, all distinct files for the checks.\n");
 }
 
 fn print_row(verb: &str, tool: &str, reading: &Reading, input_mb: f64) {
     let stored = reading.stored_bytes.map_or_else(String::new, |bytes| format!("{:.1}", bytes as f64 / MB));
     let (seconds, peak_mib) = (reading.seconds, reading.peak_bytes as f64 / MIB);
-    println!("{verb:<14}{tool:<20}{seconds:>12.2}{:>10.0}{stored:>14}{peak_mib:>12.0}", input_mb / seconds);
+    println!("{verb:<16}{tool:<20}{seconds:>12.2}{:>10.0}{stored:>14}{peak_mib:>12.0}", input_mb / seconds);
 }
 
-fn print_ratios(pair: &Pair) {
-    let (esker, peer) = (&pair.esker, &pair.best_peer);
+fn print_ratios(esker: &Reading, peer: &Reading) {
     let stored =
         (peer.stored_bytes.zip(esker.stored_bytes)).map_or_else(String::new, |(peer, esker)| format!("{:.2}", peer as f64 / esker as f64));
     let (seconds, peak) = (peer.seconds / esker.seconds, peer.peak_bytes as f64 / esker.peak_bytes as f64);
-    println!("{:<14}{:<20}{seconds:>12.2}{:>10}{stored:>14}{peak:>12.2}", "", "best peer / esker", "");
+    println!("{:<16}{:<20}{seconds:>12.2}{:>10}{stored:>14}{peak:>12.2}", "", "best peer / esker", "");
 }
 
 /// The bytes of input that a verb is about.
-fn input_bytes(checkpoints: &Checkpoints, verb: Verb) -> u64 {
-    let days = &checkpoints.days;
+fn input_bytes(series: &Series, verb: Verb) -> u64 {
+    let days = &series.days;
     match verb {
         Verb::FirstBackup => days[0].bytes,
         Verb::Incrementals => days[1..].iter().map(|day| day.new_bytes).sum(),
         Verb::Restore => days[days.len() - 1].bytes,
-        Verb::Verification => days.iter().map(|day| day.new_bytes).sum(),
+        Verb::DataCheck | Verb::FilesCheck => days.iter().map(|day| day.new_bytes).sum(),
     }
 }

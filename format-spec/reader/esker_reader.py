@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from esker import keys
 from esker.backup import backups, find
+from esker.encoders import is_missing
 from esker.errors import Damage, ReaderError
 from esker.repository import Repository
 from esker.restore import restore
@@ -60,8 +61,8 @@ def run_list(repo: Repository, options) -> int:
 
 def run_restore(repo: Repository, options) -> int:
     backup = find(repo, options.backup, say)
-    if backup.manifest.encoders:
-        raise ReaderError(f"the backup needs encoders that this reader does not have: {backup.manifest.encoders}")
+    if missing := list(filter(None, map(is_missing, backup.manifest.encoders))):
+        raise ReaderError("; ".join(missing))
     restore(repo, backup.manifest, options.target, options.owners)
     print(shown(f"restored {backup.manifest.label} into {options.target}"))
     return 0

@@ -18,12 +18,13 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import esker_reader
-from esker import keys, records
+from esker import keys, recipe, records
 from esker.backup import find, plan_host
 from esker.errors import Damage, ReaderError, TooNew, WrongSecret
 from esker.pack import open_frame, read_frame_table
 from esker.repository import Repository
 from esker.restore import read_file
+from esker.run import decode_run
 from esker.sealing import CHECKSUM_KEY, CONTROL_KEY, PACK_KEY, Sealing, derive_key, nonce, open_object
 from esker.wire import Reader, newest
 
@@ -166,8 +167,9 @@ class GoldenVectors(unittest.TestCase):
 
     def test_recipes(self):
         for block in vectors("08-recipe"):
-            operations = records.decode_recipe(unhexed(block, "bytes"), "recipe")
-            self.assertEqual(flat(operations, "operations"), without(block, "name", "bytes"))
+            piece = recipe.decode_recipe(unhexed(block, "bytes"), "recipe")
+            self.assertEqual(flat(piece, ""), without(block, "name", "recipe_kind", "bytes"))
+            self.assertIs(type(piece), recipe.KINDS[int(block.get("recipe_kind", 1))])
 
     def test_engines(self):
         blocks = [block for block in vectors("09-manifest") if "object_kind" not in block]
@@ -188,7 +190,8 @@ class HostileBytes(unittest.TestCase):
         yield lambda data: records.decode_rows(records.FILES, records.FileRow, 10, data, "fuzz")
         yield lambda data: records.decode_rows(records.REPLICAS, records.ReplicaRow, 22, data, "fuzz")
         yield lambda data: records.decode_engine(data, "fuzz")
-        yield lambda data: records.decode_recipe(data, "fuzz")
+        yield lambda data: recipe.decode_recipe(data, "fuzz")
+        yield lambda data: decode_run(data, "fuzz")
         yield lambda data: keys.decode_config(data)
         yield lambda data: keys.decode_key(data)
         yield lambda data: keys.parse_recovery(data.decode("latin-1"))
@@ -197,7 +200,7 @@ class HostileBytes(unittest.TestCase):
             yield lambda data, kind=kind: open_object(PLAIN, kind, "", data, "fuzz")
 
     def seeds(self):
-        for chapter in ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note"]:
+        for chapter in ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note", "17-run"]:
             for block in vectors(chapter):
                 yield from (
                     bytes.fromhex(block[field]) for field in ("bytes", "chunk", "record", "plain") if len(block.get(field, "")) > 20
@@ -246,15 +249,15 @@ class HostileBytes(unittest.TestCase):
         def engine(families: int):
             return records.decode_engine(b"\x04" + bytes(10) + varint(families) + bytes(families + 7), "engine")
 
-        def recipe(operations: int):
-            return records.decode_recipe(b"\x05\x01" + varint(operations) + b"\x02\x01" * operations, "recipe")
+        def byte_chunks(operations: int):
+            return recipe.decode_recipe(b"\x05\x01" + varint(operations) + b"\x02\x01" * operations, "recipe")
 
         def seen(ids: int):
             return records.decode_rows(records.SEEN, bytes, 32, b"\x03" + varint(ids) + bytes(32 * ids), "seen")
 
         texts, hosts, ids = 1 << 14, 1 << 16, ((4 << 20) - 4) // 32
         for decode, most in (
-            (note, (texts,)), (engine, (texts,)), (recipe, (1 << 14,)), (seen, (ids,)), (manifest, (texts, texts, hosts)),
+            (note, (texts,)), (engine, (texts,)), (byte_chunks, (1 << 14,)), (seen, (ids,)), (manifest, (texts, texts, hosts)),
         ):  # fmt: skip
             decode(*most)
             for place in range(len(most)):
@@ -357,10 +360,10 @@ class Writer:
     def file(self, path: bytes, content: bytes, size=None, digest=None, role=0, operations=None) -> bytes:
         if operations is None:
             operations = [b"\x03" + blob(content)] if content else []
-        recipe = [self.chunk(2, b"\x05\x01" + counted([operation])) for operation in operations]
+        pieces = [self.chunk(2, b"\x05\x01" + counted([operation])) for operation in operations]
         size = len(content) if size is None else size
-        chunks = sum(operation[0] == records.CHUNK for operation in operations)
-        body = varint(size) + (digest or blake3(content).digest()) + bytes([role]) + b"\x01\x00" + varint(chunks) + counted(recipe)
+        chunks = sum(operation[0] == recipe.CHUNK for operation in operations)
+        body = varint(size) + (digest or blake3(content).digest()) + bytes([role]) + b"\x01\x00" + varint(chunks) + counted(pieces)
         return self.row(path, 1, body)
 
     @staticmethod

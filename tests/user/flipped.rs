@@ -65,7 +65,8 @@ fn every_variant_comes_back(compression: DBCompressionType, places: impl Fn(usiz
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(place) = variants.get(number) else { break };
                     if number % BACKUPS < 2 || client.is_none() {
-                        client = Some(Shelf::over(Shelf::store_of(objects), None, TestEnvironment::at(1_900_000_000_000, number as u64 + 9)));
+                        client =
+                            Some(Shelf::over(Shelf::store_of(objects), None, TestEnvironment::at(1_900_000_000_000, number as u64 + 9)));
                     }
                     let client = client.as_ref().unwrap();
                     change(&table, bytes, *place);

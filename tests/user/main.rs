@@ -14,6 +14,7 @@ mod keys;
 mod main_job;
 mod output;
 mod retention;
+mod run_cache;
 mod sorted;
 mod sources;
 mod together;

@@ -32,19 +32,20 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     };
     has_keys(&esker.json(&["init"], 0), "repository location encrypted");
     let report = "id label cluster dry_run started_ms finished_ms engines files bytes read_bytes reused_files reused_bytes \
-        reused_by_stamp_files new_bytes stored_bytes left_over_bytes reuse_ratio left_out spread partitions warnings";
+        reused_by_stamp_files new_bytes stored_bytes left_over_bytes reuse_ratio sorted left_out spread partitions warnings";
     has_keys(&backup(0, &["--dry-run"], 0), report);
     fs::write(days[0].join("host0/data0/nebula/1/checkpoints/day0/data/LOCK"), "").unwrap();
     let first = backup(0, &["--label", "one", "--tag", "t"], 0);
     has_keys(&first, report);
     has_keys(&first["left_out"][0], "pattern files bytes");
+    has_keys(&first["sorted"], "files bytes copied_bytes literal_bytes kept_bytes fallbacks");
     has_keys(&backup(1, &["--label", "two"], 0)["spread"][0], "partition replicas commit_min commit_max");
     let list = esker.json(&["list"], 0);
     has_keys(&list, "now_ms backups findings");
     has_keys(&list["backups"][0], LINE);
     assert_eq!(list["backups"][0]["tags"][0], "t");
     let show = esker.json(&["show", "two"], 0);
-    let details = "written_by session encoders read_bytes reused_bytes warning_texts tree spread";
+    let details = "written_by session encoders sorted read_bytes reused_bytes warning_texts tree spread";
     has_keys(&show, &format!("{LINE} {details}"));
     has_keys(&show["tree"][0], "host files bytes engines");
     let engine = "space data_path folder files bytes comparator merge_operator column_families format_version_max database_id replicas";
@@ -61,7 +62,10 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     let checked = "level complete backups damaged_backups packs packs_read files bytes engines protected findings duration_ms";
     has_keys(&fsck, checked);
     let stats = esker.json(&["stats"], 0);
-    has_keys(&stats, "backups logical_bytes data_pack_bytes meta_bytes packs chunks needed_bytes unneeded_bytes per_backup per_host");
+    has_keys(
+        &stats,
+        "backups logical_bytes data_pack_bytes meta_bytes packs chunks needed_bytes unneeded_bytes sorted per_backup per_host",
+    );
     has_keys(&stats["per_backup"][0], USAGE);
     has_keys(&stats["per_host"][0], USAGE);
     let diff = esker.json(&["diff", "one", "two"], 0);

@@ -204,7 +204,8 @@ fn the_list_of_a_fenced_backup_says_so_to_its_user() {
     let store = esker_repo::Store::open_local(esker.repo().to_str().unwrap(), false).unwrap();
     let cache = esker.path("other-cache");
     let environment = Arc::new(esker_repo::SystemEnvironment);
-    let repository = Arc::new(Repository::open(store, esker_repo::OpenOptions { secret: None, cache, environment }).unwrap());
+    let options = esker_repo::OpenOptions { secret: None, cache, run_cache_bytes: None, environment };
+    let repository = Arc::new(Repository::open(store, options).unwrap());
     fence(&repository, repository.backups().unwrap().found[0].manifest.session);
     assert_eq!(esker.json(&["list"], 0)["backups"][0]["status"], "ok");
     doom(&repository, &packs(&repository, PackKind::Data));

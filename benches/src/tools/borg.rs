@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{PASSPHRASE, Place, Tool};
+use super::{Host, PASSPHRASE, Place, Tool};
 
 /// BorgBackup 1.2 or newer.
 pub struct Borg(pub Place);
@@ -30,9 +30,9 @@ impl Tool for Borg {
         command
     }
 
-    fn backup(&self, source: &Path, label: &str) -> Command {
+    fn backup(&self, hosts: &[Host], label: &str) -> Command {
         let mut command = self.verb("create");
-        command.args(["--compression", "zstd,3"]).arg(self.archive(label)).arg(source);
+        command.args(["--compression", "zstd,3"]).arg(self.archive(label)).args(hosts.iter().map(|host| &host.dir));
         command
     }
 
@@ -42,7 +42,7 @@ impl Tool for Borg {
         command
     }
 
-    fn verify(&self) -> Command {
+    fn check_data(&self) -> Command {
         let mut command = self.verb("check");
         command.arg("--verify-data").arg(self.0.repo());
         command

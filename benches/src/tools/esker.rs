@@ -3,30 +3,43 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Place, Tool};
+use super::{Host, Place, Tool};
 
 /// Esker.
 pub struct Esker {
     place: Place,
     init_options: Vec<String>,
+    backup_options: &'static [&'static str],
 }
 
 impl Esker {
-    /// With the defaults of `esker init`.
+    /// With all defaults.
     pub fn new(place: Place) -> Self {
-        Self { place, init_options: Vec::new() }
+        Self { place, init_options: Vec::new(), backup_options: &[] }
+    }
+
+    /// With `--fast`, which gives up some compression for speed.
+    pub fn fast(place: Place) -> Self {
+        Self { backup_options: &["--fast"], ..Self::new(place) }
     }
 
     /// With the limits of a chunk's size: for a repository of many chunks that are quickly made.
     pub fn with_chunk_sizes(place: Place, min_bytes: u64, avg_bytes: u64, max_bytes: u64) -> Self {
         let options = [("--chunk-min", min_bytes), ("--chunk-avg", avg_bytes), ("--chunk-max", max_bytes)];
-        Self { place, init_options: options.map(|(name, bytes)| format!("{name}={bytes}")).to_vec() }
+        Self { init_options: options.map(|(name, bytes)| format!("{name}={bytes}")).to_vec(), ..Self::new(place) }
     }
 
     /// What the repository holds, as JSON.
     pub fn stats(&self) -> Command {
         let mut command = self.verb("stats");
         command.arg("--json");
+        command
+    }
+
+    /// A check of everything at a level of `fsck`.
+    pub fn fsck(&self, level: &str) -> Command {
+        let mut command = self.verb("fsck");
+        command.args(["--level", level]);
         command
     }
 
@@ -46,9 +59,12 @@ impl Tool for Esker {
     }
 
     /// Without re-reading a share of the unchanged files, as no peer does that either.
-    fn backup(&self, source: &Path, label: &str) -> Command {
+    fn backup(&self, hosts: &[Host], label: &str) -> Command {
         let mut command = self.verb("backup");
-        command.arg("--host").arg(format!("h={}", source.display())).args(["--label", label, "--reread-share", "0"]);
+        for Host { name, dir } in hosts {
+            command.arg("--host").arg(format!("{name}={}", dir.display()));
+        }
+        command.args(["--label", label, "--reread-share", "0"]).args(self.backup_options);
         command
     }
 
@@ -58,9 +74,11 @@ impl Tool for Esker {
         command
     }
 
-    fn verify(&self) -> Command {
-        let mut command = self.verb("fsck");
-        command.args(["--level", "files"]);
-        command
+    fn check_data(&self) -> Command {
+        self.fsck("data")
+    }
+
+    fn check_files(&self) -> Option<Command> {
+        Some(self.fsck("files"))
     }
 }

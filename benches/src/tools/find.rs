@@ -53,7 +53,9 @@ const fn version_argument(name: ToolName) -> &'static str {
 fn candidate_dirs(name: ToolName) -> Vec<PathBuf> {
     let in_path = || env::var_os("PATH").map(|path| env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
     match name {
-        ToolName::Esker => env::current_exe().ok().and_then(|exe| exe.parent().map(PathBuf::from)).into_iter().collect(),
+        ToolName::Esker | ToolName::EskerFast => {
+            env::current_exe().ok().and_then(|exe| exe.parent().map(PathBuf::from)).into_iter().collect()
+        }
         ToolName::Rustic => {
             let installed = env::home_dir().unwrap_or_default().join(".cache/esker/peers/bin");
             [vec![installed], in_path()].concat()

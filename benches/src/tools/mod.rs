@@ -7,7 +7,6 @@ mod borg;
 mod esker;
 mod find;
 mod restic;
-mod rustic;
 
 use std::fmt::{self, Display};
 use std::fs::File;
@@ -23,6 +22,7 @@ use crate::folder;
 
 pub use esker::Esker;
 pub use find::{Program, find_esker, find_programs};
+use restic::Restic;
 
 /// What all repositories are encrypted with.
 const PASSPHRASE: &str = "correct horse battery staple";
@@ -32,6 +32,8 @@ const PASSPHRASE: &str = "correct horse battery staple";
 pub enum ToolName {
     /// This project.
     Esker,
+    /// The same with `backup --fast`.
+    EskerFast,
     /// rustic, restic's format in Rust.
     Rustic,
     /// restic.
@@ -42,35 +44,56 @@ pub enum ToolName {
 
 impl ToolName {
     /// All of them, Esker first.
-    pub const ALL: [Self; 4] = [Self::Esker, Self::Rustic, Self::Restic, Self::Borg];
+    pub const ALL: [Self; 5] = [Self::Esker, Self::EskerFast, Self::Rustic, Self::Restic, Self::Borg];
 
     /// The name of its program.
     pub const fn program(self) -> &'static str {
         match self {
-            Self::Esker => "esker",
+            Self::Esker | Self::EskerFast => "esker",
             Self::Rustic => "rustic",
             Self::Restic => "restic",
             Self::Borg => "borg",
         }
     }
+
+    /// Whether it is none of ours.
+    pub const fn is_peer(self) -> bool {
+        !matches!(self, Self::Esker | Self::EskerFast)
+    }
 }
 
 impl Display for ToolName {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.pad(self.program())
+        to.pad(match self {
+            Self::EskerFast => "esker-fast",
+            _ => self.program(),
+        })
     }
+}
+
+/// A host and the folder of it that is backed up. Only Esker cares for the name.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    /// Its folder.
+    pub dir: PathBuf,
 }
 
 /// A tool with a place to work in: builds the command lines, runs none.
 pub trait Tool {
     /// Makes the repository.
     fn init(&self) -> Command;
-    /// Backs up the folder `source` under the name `label`.
-    fn backup(&self, source: &Path, label: &str) -> Command;
+    /// Backs up the hosts under the name `label`.
+    fn backup(&self, hosts: &[Host], label: &str) -> Command;
     /// Restores the latest backup, which is called `label`, into the empty folder `target`.
     fn restore(&self, label: &str, target: &Path) -> Command;
-    /// Reads and verifies everything in the repository.
-    fn verify(&self) -> Command;
+    /// Reads, decrypts and hashes everything in the repository.
+    fn check_data(&self) -> Command;
+    /// Rebuilds every file of every backup in memory, too, and hashes it; nothing if the tool has no such check.
+    fn check_files(&self) -> Option<Command> {
+        None
+    }
 }
 
 /// Where a tool works: its program and its own empty folder.
@@ -126,8 +149,9 @@ impl Place {
 pub fn tool(name: ToolName, place: Place) -> Box<dyn Tool> {
     match name {
         ToolName::Esker => Box::new(Esker::new(place)),
-        ToolName::Rustic => Box::new(rustic::Rustic(place)),
-        ToolName::Restic => Box::new(restic::Restic(place)),
+        ToolName::EskerFast => Box::new(Esker::fast(place)),
+        ToolName::Rustic => Box::new(Restic::of_rustic(place)),
+        ToolName::Restic => Box::new(Restic::of_restic(place)),
         ToolName::Borg => Box::new(borg::Borg(place)),
     }
 }

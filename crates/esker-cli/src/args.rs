@@ -27,6 +27,10 @@ pub struct Global {
     /// Folder for the local cache; it may be deleted at any time
     #[arg(long, global = true, env = "ESKER_CACHE_DIR", value_name = "FOLDER")]
     pub cache_dir: Option<PathBuf>,
+    /// Bytes of earlier backups that a backup may keep in the cache so that it need not read them from the repository again;
+    /// 0 keeps none (default: 2 GiB, and none for a repository in a folder)
+    #[arg(long, global = true, env = "ESKER_CACHE_SIZE", value_name = "BYTES")]
+    pub cache_size: Option<u64>,
     /// Threads that compute at once (default: one a core)
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,

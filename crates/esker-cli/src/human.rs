@@ -1,6 +1,7 @@
 //! Numbers and times as people read them.
 
 use esker_cluster::path::escaped;
+use esker_ops::sorted_report::SortedReport;
 
 /// Bytes in binary units: `1.5 GiB`.
 pub fn bytes(bytes: u64) -> String {
@@ -60,6 +61,20 @@ pub fn text(text: &str) -> String {
 /// A count with its noun: `1 file`, `2 files`.
 pub fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// How the bytes of tables went, line by line; no line if there were no tables.
+pub fn sorted(report: &SortedReport) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if report.files > 0 {
+        let entries = format!("{} of entries known, {} new", bytes(report.copied_bytes), bytes(report.literal_bytes));
+        let tables = format!("{} ({}) as sorted runs", count(report.files, "table"), bytes(report.bytes));
+        rows.push(("tables", format!("{tables}: {entries}, {} kept as bytes", bytes(report.kept_bytes))));
+    }
+    for line in &report.fallbacks {
+        rows.push(("as bytes", format!("{} ({}): {}", count(line.files, "table"), bytes(line.bytes), line.reason)));
+    }
+    rows
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub fn store(location: &str, create: bool) -> Result<Store, OpsError> {
 /// # Errors
 /// `Usage` if there is no place for the cache.
 pub fn options(global: &Global, secret: Option<esker_format::key::Secret>) -> Result<OpenOptions, OpsError> {
-    Ok(OpenOptions { secret, cache: cache(global)?, environment: Arc::new(SystemEnvironment) })
+    Ok(OpenOptions { secret, cache: cache(global)?, run_cache_bytes: global.cache_size, environment: Arc::new(SystemEnvironment) })
 }
 
 fn cache(global: &Global) -> Result<PathBuf, OpsError> {

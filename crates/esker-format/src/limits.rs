@@ -38,7 +38,13 @@ pub const RUN_KEYS_MAX: usize = 64 << 20;
 pub const TIMESTAMP_MAX: usize = 64;
 /// Forms of the blocks of one recipe piece, at most.
 pub const PIECE_FORMS_MAX: u64 = 1 << 12;
-/// Numbers that describe a block's layout or a built block, at most.
+/// Bytes of keys and values of one block that a recipe rebuilds, at most.
+pub const BLOCK_ENTRY_BYTES_MAX: usize = 64 << 20;
+/// Bytes of a compression dictionary that a recipe names, at most.
+pub const DICTIONARY_MAX: u64 = 4 << 20;
+/// Bytes of a table behind its data blocks that a recipe rebuilds, at most.
+pub const TABLE_REST_MAX: u64 = 256 << 20;
+/// Numbers that describe a built block, at most.
 pub const BUILT_NUMBERS_MAX: u64 = 1 << 16;
 /// Entries of any list that has no limit of its own; each entry also needs its bytes to be there.
 pub const LIST_MAX: u64 = 1 << 26;

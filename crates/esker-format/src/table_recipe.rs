@@ -7,7 +7,8 @@
 use crate::error::{FormatError, Result};
 use crate::ids::ChunkId;
 use crate::limits::{
-    BUILT_NUMBERS_MAX, CHUNK_PLAIN_MAX, FILE_MAX, INLINE_MAX, LIST_MAX, PIECE_FORMS_MAX, RECIPE_OPS_MAX, RUN_KEYS_MAX, TIMESTAMP_MAX,
+    BUILT_NUMBERS_MAX, CHUNK_PLAIN_MAX, DICTIONARY_MAX, FILE_MAX, INLINE_MAX, LIST_MAX, PIECE_FORMS_MAX, RECIPE_OPS_MAX, RUN_KEYS_MAX,
+    TABLE_REST_MAX, TIMESTAMP_MAX,
 };
 use crate::run::{KeyOrder, shared_len};
 use crate::trailers::{read_sequences, write_sequences};
@@ -195,6 +196,9 @@ impl TableBlocks {
         if own != self.own_trailers.len() as u64 {
             return bad("own trailers", format!("{} where {own} are used", self.own_trailers.len()));
         }
+        if sum(&self.dictionary) > DICTIONARY_MAX {
+            return Err(over("dictionary", sum(&self.dictionary), DICTIONARY_MAX));
+        }
         if sum(&self.kept) != kept {
             return bad("kept chunks", format!("{} bytes where {kept} are used", sum(&self.kept)));
         }
@@ -207,6 +211,27 @@ impl TableBlocks {
             }
         }
         if used as usize == self.runs.len() { Ok(()) } else { bad("runs", format!("{} where {used} are used", self.runs.len())) }
+    }
+}
+
+impl TableRest {
+    /// Whether what filters are made of is told if and only if a part is built, and the other parts fit in.
+    fn check(&self) -> Result<()> {
+        let (mut given, mut has_built) = (0u64, false);
+        for part in &self.parts {
+            match part {
+                RestPart::Chunk(chunk) => given += u64::from(chunk.len),
+                RestPart::Literal(bytes) => given += bytes.len() as u64,
+                RestPart::Built { .. } => has_built = true,
+            }
+        }
+        if given > self.len || (given < self.len && !has_built) {
+            return Err(FormatError::BadValue { field: "parts", found: format!("{given} bytes where there are {}", self.len) });
+        }
+        if self.filter_keys.is_some() != has_built {
+            return Err(FormatError::BadValue { field: "filter keys", found: "in a piece without a built part, or missing".into() });
+        }
+        Ok(())
     }
 }
 
@@ -304,14 +329,15 @@ impl Record for TableBlocks {
         piece.blocks = read_columns(input, "blocks", |[form, count]| {
             let count = narrow("bytes or entries of a block", count)?;
             Ok(match form {
-                0 => Block::Kept(count),
-                1 => Block::Zeros(count),
+                0 => Block::Kept(some("kept bytes", count)?),
+                1 => Block::Zeros(some("zeros", count)?),
                 form => Block::Built { form: narrow("form of a block", form - 2)?, entries: count },
             })
         })?;
         let mut ends = vec![0i64; piece.runs.len()];
         piece.copies = read_columns(input, "copies", |[run, skip, count]| {
             let (run, count): (u32, u32) = (narrow("run of a copy", run)?, narrow("entries of a copy", count)?);
+            some("entries of a copy", count)?;
             let end = ends.get_mut(run as usize).ok_or(FormatError::BadValue { field: "run of a copy", found: run.to_string() })?;
             let start = end.checked_add(unzigzag(skip)).and_then(|start| u32::try_from(start).ok());
             let start = start.ok_or(FormatError::BadValue { field: "start of a copy", found: "outside of any run".into() })?;
@@ -325,7 +351,7 @@ impl Record for TableBlocks {
                 2 => TrailerSource::Own,
                 other => return Err(FormatError::BadValue { field: "source of trailers", found: other.to_string() }),
             };
-            Ok((source, narrow("trailers", count)?))
+            Ok((source, some("trailers", narrow("trailers", count)?)?))
         })?;
         let own = usize::try_from(input.varint_max("own trailers", LIST_MAX)?).unwrap_or(usize::MAX);
         piece.own_trailers = read_sequences(input, own)?;
@@ -362,8 +388,8 @@ impl Record for TableRest {
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self {
-            len: input.varint_max("bytes of a piece", FILE_MAX)?,
+        let rest = Self {
+            len: input.varint_max("bytes of a piece", TABLE_REST_MAX)?,
             hash: input.array("hash of a piece")?,
             offset: input.varint_max("offset of a piece", FILE_MAX)?,
             checksums: Checksums::read(input)?,
@@ -381,7 +407,9 @@ impl Record for TableRest {
                 }
                 other => Err(FormatError::BadValue { field: "part", found: other.to_string() }),
             })?,
-        })
+        };
+        rest.check()?;
+        Ok(rest)
     }
 }
 
@@ -470,6 +498,11 @@ fn read_columns<T, const N: usize>(
 
 fn narrow(field: &'static str, found: u64) -> Result<u32> {
     u32::try_from(found).map_err(|_| over(field, found, u32::MAX.into()))
+}
+
+/// A count of what is there: never 0.
+fn some(field: &'static str, count: u32) -> Result<u32> {
+    if count == 0 { Err(FormatError::BadValue { field, found: "0".into() }) } else { Ok(count) }
 }
 
 fn over(field: &'static str, found: u64, limit: u64) -> FormatError {

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use esker_format::engine::ReplicaRow;
 use esker_format::file_table::FileRow;
 use esker_format::index_segment::IndexSegment;
-use esker_format::limits::{CONTROL_PLAIN_MAX, HOSTS_MAX, RECIPE_OPS_MAX, TABLE_PIECE_MAX, TEXTS_MAX};
+use esker_format::limits::{CONTROL_PLAIN_MAX, HOSTS_MAX, RECIPE_OPS_MAX, RUN_ENTRIES_MAX, RUN_KEYS_MAX, TABLE_PIECE_MAX, TEXTS_MAX};
 use esker_format::manifest::Manifest;
 use esker_format::note::Note;
-use esker_format::recipe::RecipePiece;
+use esker_format::recipe::{Piece, RecipePiece};
+use esker_format::run::Run;
 use esker_format::table::{SeenManifest, decode_piece};
 use esker_format::wire::{Record, Writer};
 
@@ -90,6 +91,28 @@ fn manifest(tags: usize, hosts: usize) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// A run of `entries` with these columns, and trailers without sequence numbers.
+fn run(entries: usize, columns: [&[u8]; 5]) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.raw(&[0, 0]);
+    out.varint(entries as u64);
+    columns.iter().for_each(|column| out.bytes(column));
+    out.raw(&vec![0; entries + 2]);
+    out.into_bytes()
+}
+
+/// Lengths: `first`, then `rest` for all others.
+fn lens(entries: usize, first: u64, rest: u64) -> Vec<u8> {
+    let mut out = Writer::default();
+    (0..entries).for_each(|number| out.varint(if number == 0 { first } else { rest }));
+    out.into_bytes()
+}
+
+/// A piece over runs without runs or blocks, up to and without its list of forms; then `after`.
+fn blocks(after: &[u8]) -> Vec<u8> {
+    [&[5, 2, 0][..], &[0; 32], &[0, 0, 0, 0, 0, 0, 0, 0, 0], after].concat()
+}
+
 #[test]
 fn decoders_refuse_before_they_allocate_and_take_memory_in_proportion() {
     let refused = |what: &str, bytes: &[u8], decode: &dyn Fn(&[u8]) -> bool| {
@@ -105,6 +128,17 @@ fn decoders_refuse_before_they_allocate_and_take_memory_in_proportion() {
     refused("recipe piece of 4 MiB", &full(&[5, 1], TABLE_PIECE_MAX, &[2, 1]), &|bytes| RecipePiece::decode(bytes).is_ok());
     let folder = [0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
     refused("file rows, 16 MiB", &full(&[1], 16 * MIB, &folder), &|bytes| decode_piece::<FileRow>(bytes).is_ok());
+
+    let decode_run = |bytes: &[u8]| Run::decode(bytes).is_ok();
+    refused("run of 2^20 entries without bytes", &run(1 << 20, [b"", b"", b"", b"", b""])[..64], &decode_run);
+    let many = 1 << 14;
+    // Refused while they are written out.
+    let alike = run(many, [&lens(many, 0, 8192), &lens(many, 8192, 0), &[b'k'; 8192], &vec![0; many], b""]);
+    let (taken, is_read) = peak("run of keys over 64 MiB in 8 KiB", alike.len(), || Run::decode(&alike));
+    assert!(!is_read && taken < 200 * MIB);
+    let decode_blocks = |bytes: &[u8]| Piece::decode(bytes).is_ok();
+    refused("piece of 2^26 own trailers", &blocks(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x80, 0x80, 0x20]), &decode_blocks);
+    refused("piece of 2^26 blocks", &blocks(&[0, 0, 0, 0x80, 0x80, 0x80, 0x20, 0, 0]), &decode_blocks);
 
     let read = |what: &str, limit: usize, bytes: &[u8], decode: &dyn Fn(&[u8]) -> bool| {
         let (taken, read) = peak(what, bytes.len(), || if decode(bytes) { Ok(()) } else { Err(()) });
@@ -124,6 +158,20 @@ fn decoders_refuse_before_they_allocate_and_take_memory_in_proportion() {
     read("replica rows, a whole piece", 32 * MIB, &replicas, &|bytes| decode_piece::<ReplicaRow>(bytes).is_ok());
     let seen = full(&[3], TABLE_PIECE_MAX, &[0; 32]);
     read("seen manifests, a whole piece", 16 * MIB, &seen, &|bytes| decode_piece::<SeenManifest>(bytes).is_ok());
+    let most = RUN_ENTRIES_MAX;
+    let full_run = run(most, [&vec![0; most], &vec![0; most], b"", &vec![0; most], b""]);
+    read("run of RUN_ENTRIES_MAX entries", 32 * MIB, &full_run, &decode_run);
+    let most = (RUN_KEYS_MAX >> 13) - 1;
+    let long_keys = run(most, [&lens(most, 0, 8192), &lens(most, 8192, 0), &[b'k'; 8192], &vec![0; most], b""]);
+    read("run of RUN_KEYS_MAX bytes of keys", 200 * MIB, &long_keys, &decode_run);
+    // A form, and 2^20 blocks of it without entries.
+    let mut out = Writer::default();
+    out.raw(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.varint(1 << 20);
+    out.bytes(&[2].repeat(1 << 20));
+    out.bytes(&[0].repeat(1 << 20));
+    out.raw(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    read("piece of 2^20 blocks without entries", 32 * MIB, &blocks(&out.into_bytes()), &decode_blocks);
     let pack = [&[1][..], &[0; 48], &[1, 0], &[0; 33]].concat();
     let segment = full(&[0], CONTROL_PLAIN_MAX, &pack);
     read("index segment of 128 MiB, packs without frames", 4 * CONTROL_PLAIN_MAX, &segment, &|bytes| {

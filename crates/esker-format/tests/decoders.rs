@@ -17,12 +17,14 @@ use esker_format::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
 use esker_format::manifest::{HostRecord, Manifest, Totals};
 use esker_format::note::Note;
 use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
-use esker_format::recipe::{Operation, RecipePiece};
+use esker_format::recipe::{Operation, Piece, RecipePiece};
+use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, Sealing};
 use esker_format::sealed_object::{open_object, seal_object};
 use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
 use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
+use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, RunUse, TableBlocks, TableRest, TrailerSource};
 use esker_format::verification::{BackupVerdict, Level, Verification};
 use esker_format::wire::Record;
 use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
@@ -107,6 +109,89 @@ fn recipe() -> impl Strategy<Value = RecipePiece> {
         vec(any::<u8>(), 1..40).prop_map(Operation::Literal),
     ];
     vec(operation, 0..6).prop_map(|operations| RecipePiece { operations })
+}
+
+fn order() -> impl Strategy<Value = KeyOrder> {
+    prop_oneof![Just(KeyOrder::Ascending), Just(KeyOrder::Descending)]
+}
+
+fn run() -> impl Strategy<Value = Run> {
+    let entry = (vec(0..3u8, 0..5), vec(any::<u8>(), 0..20), any::<u64>(), any::<[u8; 8]>());
+    (order(), prop_oneof![Just(0), Just(8), 0..=64u8], vec(entry, 1..20)).prop_map(|(order, timestamp_size, mut entries)| {
+        entries.sort_by(|left, right| order.compare(&left.0, &right.0));
+        let mut run = Run::new(order, timestamp_size);
+        entries.iter().for_each(|(key, value, trailer, timestamp)| run.push(key, value, *trailer, timestamp));
+        run
+    })
+}
+
+fn chunk_use() -> impl Strategy<Value = ChunkUse> {
+    (any::<[u8; 32]>(), 1..=16u32 << 20).prop_map(|(id, len)| ChunkUse { id: ChunkId(id), len })
+}
+
+fn checksums() -> impl Strategy<Value = Checksums> {
+    (0..=4u8, any::<u32>()).prop_map(|(kind, base_context)| Checksums { kind, base_context })
+}
+
+fn block_form() -> impl Strategy<Value = BlockForm> {
+    let flags = any::<[bool; 3]>();
+    (prop_oneof![Just((0, 0)), (1..=u8::MAX, 1..=u32::MAX)], any::<u32>(), any::<u16>(), flags).prop_map(
+        |((compression, encoder), restart_interval, hash_buckets, [shares_prefixes, separate_values, uniform_keys])| BlockForm {
+            compression,
+            encoder,
+            restart_interval,
+            hash_buckets,
+            shares_prefixes,
+            separate_values,
+            uniform_keys,
+        },
+    )
+}
+
+/// Blocks of a table whose counts and positions agree.
+fn table_blocks() -> impl Strategy<Value = TableBlocks> {
+    let heads = (any::<[u8; 32]>(), 0..=1u64 << 60, order(), 0..=4u8, checksums());
+    let lists = (vec(block_form(), 1..4), vec(chunk_use(), 0..3), vec((any::<[u8; 32]>(), vec(0..3u8, 0..6)), 1..4));
+    let copies = vec((any::<prop::sample::Index>(), any::<u32>(), 1..1000u32, 0..3u8, any::<u64>()), 0..8);
+    (heads, lists, copies, vec(1..1000u32, 0..4)).prop_map(|((hash, offset, order, timestamp_size, checksums), lists, rows, zeros)| {
+        let (forms, kept, runs) = lists;
+        let mut piece = TableBlocks { hash, offset, order, timestamp_size, checksums, forms, ..TableBlocks::default() };
+        for (number, (at, start, count, source, trailer)) in rows.into_iter().enumerate() {
+            let run = at.index(runs.len()).min(piece.runs.len());
+            if let (true, Some((id, first_key))) = (run == piece.runs.len(), runs.get(run)) {
+                piece.runs.push(RunUse { id: ChunkId(*id), first_key: first_key.clone() });
+            }
+            piece.copies.push(Copy { run: run as u32, start, count });
+            let source = [TrailerSource::Home, TrailerSource::Cleared, TrailerSource::Own][usize::from(source)];
+            piece.trailers.push((source, count));
+            if source == TrailerSource::Own {
+                piece.own_trailers.extend((0..u64::from(count)).map(|add| trailer.wrapping_add(add << 8)));
+                piece.own_timestamps.extend(vec![7; count as usize * usize::from(timestamp_size)]);
+            }
+            piece.blocks.push(Block::Built { form: (number % piece.forms.len()) as u32, entries: count });
+        }
+        piece.blocks.extend(zeros.into_iter().map(Block::Zeros));
+        piece.blocks.extend(kept.iter().map(|chunk| Block::Kept(chunk.len)));
+        (piece.kept, piece.len) = (kept, 1 << 40);
+        piece
+    })
+}
+
+fn table_rest() -> impl Strategy<Value = TableRest> {
+    let part = prop_oneof![
+        chunk_use().prop_map(RestPart::Chunk),
+        vec(any::<u8>(), 1..40).prop_map(RestPart::Literal),
+        (any::<u8>(), vec(any::<u64>(), 0..8)).prop_map(|(kind, numbers)| RestPart::Built { kind, numbers }),
+    ];
+    (any::<[u8; 32]>(), 0..=1u64 << 60, checksums(), any::<u64>(), vec(part, 0..6)).prop_map(|(hash, offset, checksums, keys, parts)| {
+        let has_built = parts.iter().any(|part| matches!(part, RestPart::Built { .. }));
+        let given = |part: &RestPart| match part {
+            RestPart::Chunk(chunk) => u64::from(chunk.len),
+            RestPart::Literal(bytes) => bytes.len() as u64,
+            RestPart::Built { .. } => 100,
+        };
+        TableRest { len: parts.iter().map(given).sum(), hash, offset, checksums, filter_keys: has_built.then_some(keys), parts }
+    })
 }
 
 fn replica() -> impl Strategy<Value = ReplicaRow> {
@@ -277,6 +362,14 @@ proptest! {
     }
 
     #[test]
+    fn runs_and_recipes_over_them_come_back(run in run(), blocks in table_blocks(), rest in table_rest()) {
+        prop_assert_eq!(Run::decode(&run.encode().unwrap()).unwrap(), run);
+        for piece in [Piece::Blocks(Box::new(blocks)), Piece::Rest(rest)] {
+            prop_assert_eq!(Piece::decode(&piece.encode().unwrap()).unwrap(), piece);
+        }
+    }
+
+    #[test]
     fn configs_and_recovery_keys_come_back(repository: [u8; 16], encrypted: bool, pack_target in PACK_TARGET_MIN..=PACK_TARGET_MAX, zstd_level in 1..=22i8, created_ms: u64, bits: [u8; 32]) {
         let chunker = ChunkerParameters::DEFAULT;
         let config = Config { repository: RepositoryId(repository), encrypted, chunker, pack_target, zstd_level, created_ms };
@@ -326,7 +419,9 @@ proptest! {
 
 /// One encoding of each kind of record.
 fn valid_bytes() -> Vec<Vec<u8>> {
-    vec![
+    let runs = samples::runs().into_iter().map(|run| run.encode().unwrap());
+    let pieces = samples::table_pieces().into_iter().map(|(_, piece)| piece.encode().unwrap());
+    let records = vec![
         samples::config(true).encode(),
         samples::index_segment().to_bytes(),
         samples::sorted_index_segment().to_bytes(),
@@ -347,7 +442,8 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         samples::note().to_bytes(),
         seal_object(&Sealing::Plain, ObjectKind::Note, "", [1; 32], &samples::note()).unwrap(),
         print_recovery(&[9; 32]).into_bytes(),
-    ]
+    ];
+    records.into_iter().chain(runs).chain(pieces).collect()
 }
 
 fn decode_as_everything(bytes: &[u8]) {
@@ -366,6 +462,8 @@ fn decode_as_everything(bytes: &[u8]) {
     let _ = decode_piece::<SeenManifest>(bytes).map(|rows| assert_eq!(encode_piece(&rows).unwrap(), bytes));
     let _ = decode_single::<EngineRecord>(TableType::Engine, bytes);
     let _ = RecipePiece::decode(bytes).map(|piece| assert_eq!(piece.encode().unwrap(), bytes));
+    let _ = Piece::decode(bytes).map(|piece| assert_eq!(piece.encode().unwrap(), bytes));
+    let _ = Run::decode(bytes).map(|run| assert_eq!(run.encode().unwrap(), bytes));
     let _ = Config::decode(bytes);
     let _ = KeyObject::decode(bytes);
     let _ = FrameTable::of_pack(&Sealing::Plain, PackKind::Data, bytes);

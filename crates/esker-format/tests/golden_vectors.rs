@@ -8,13 +8,14 @@ use esker_format::config::Config;
 use esker_format::key::{Argon2Cost, KeyObject, Secret, Unwrapped, parse_recovery, print_recovery};
 use esker_format::layout::{self, ObjectKind, PackKind, SessionRecord};
 use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameOpener, FrameTable, PackBuilder, slice_of};
-use esker_format::recipe::RecipePiece;
+use esker_format::recipe::{Piece, RecipePiece};
+use esker_format::run::Run;
 use esker_format::seal::{ChunkKind, Part};
 use esker_format::sealed_object::{open_object, seal_object};
 use esker_format::table::{TableType, decode_piece, decode_single, encode_piece, encode_single};
 use esker_format::wire::Record;
 use golden::block::{Block, compare};
-use golden::fields::{Fields, file_row, operation, replica_row};
+use golden::fields::{Fields, file_row, replica_row};
 use golden::repository::Repository;
 use golden::samples::{self, NOW_MS, SESSION, encrypted, master, plain};
 
@@ -184,13 +185,12 @@ fn chapter_07_tables() {
 
 #[test]
 fn chapter_08_recipe() {
-    let block = |name, piece: &RecipePiece| {
-        Block::named(name).list("operations", &piece.operations, operation).hex("bytes", piece.encode().unwrap())
-    };
-    let pieces = [samples::recipe(), RecipePiece::default()];
-    let committed = compare("08-recipe.txt", &[block("operations", &pieces[0]), block("none", &pieces[1])], |_| false);
-    for (block, piece) in committed.iter().zip(pieces) {
-        assert_eq!(RecipePiece::decode(&block.get("bytes")).unwrap(), piece);
+    let mut pieces = vec![("operations", Piece::Bytes(samples::recipe())), ("none", Piece::Bytes(RecipePiece::default()))];
+    pieces.extend(samples::table_pieces());
+    let block = |(name, piece): &(&str, Piece)| Block::named(name).and(|block| piece.list_in(block)).hex("bytes", piece.encode().unwrap());
+    let blocks: Vec<Block> = pieces.iter().map(block).collect();
+    for (block, (_, piece)) in compare("08-recipe.txt", &blocks, |_| false).iter().zip(&pieces) {
+        assert_eq!(Piece::decode(&block.get("bytes")).unwrap(), *piece);
     }
 }
 
@@ -256,6 +256,16 @@ fn chapter_12_verification() {
 #[test]
 fn chapter_13_note() {
     chapter("13-note.txt", ObjectKind::Note, &[samples::note()]);
+}
+
+#[test]
+fn chapter_17_run() {
+    let block = |(name, run): (&str, &Run)| Block::named(name).and(|block| run.list_in(block)).hex("bytes", run.encode().unwrap());
+    let runs = samples::runs();
+    let blocks: Vec<Block> = ["ascending", "descending, with timestamps", "one entry"].into_iter().zip(&runs).map(block).collect();
+    for (block, run) in compare("17-run.txt", &blocks, |_| false).iter().zip(&runs) {
+        assert_eq!(Run::decode(&block.get("bytes")).unwrap(), *run);
+    }
 }
 
 #[test]

@@ -13,16 +13,21 @@ use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{Argon2Cost, KeyObject, Secret, Unwrapped};
 use esker_format::layout::{ObjectKind, PackKind, PackName, SessionRecord, session_from_path};
-use esker_format::limits::{CHUNK_PLAIN_MAX, HOSTS_MAX, INLINE_MAX, NAME_MAX, RECIPE_OPS_MAX, TABLE_PIECE_MAX, TEXTS_MAX};
+use esker_format::limits::{
+    BUILT_NUMBERS_MAX, CHUNK_PLAIN_MAX, DICTIONARY_MAX, HOSTS_MAX, INLINE_MAX, NAME_MAX, PIECE_FORMS_MAX, RECIPE_OPS_MAX, RUN_ENTRIES_MAX,
+    RUN_KEYS_MAX, TABLE_PIECE_MAX, TABLE_REST_MAX, TEXTS_MAX, TIMESTAMP_MAX,
+};
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::note::Note;
 use esker_format::pack::{Codec, FrameEntry, FrameOpener, FrameTable, HEAD_LEN, PackBuilder, TAIL_LEN};
-use esker_format::recipe::{Operation, RecipePiece};
+use esker_format::recipe::{Operation, Piece, RecipePiece};
+use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, Part, Sealing, TAG_LEN};
 use esker_format::sealed_object::{open_object, seal_object};
 use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{PieceBuilder, TableType, decode_piece, encode_piece, encode_single};
-use esker_format::wire::Record;
+use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, TableBlocks, TableRest, TrailerSource};
+use esker_format::wire::{Record, Writer};
 use esker_format::{ChunkId, FormatError, Result};
 use samples::{encrypted, plain};
 
@@ -324,4 +329,193 @@ fn compressed_bytes_are_exactly_one_zstd_frame() {
     ] {
         assert!(matches!(open(body), Err(FormatError::Codec { .. })));
     }
+}
+
+/// A run as an honest writer would not write it: the columns as they are.
+fn run_of(entries: usize, timestamp_size: u8, columns: [&[u8]; 5], trailers: &[u8]) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.raw(&[0, timestamp_size]);
+    out.varint(entries as u64);
+    columns.iter().for_each(|column| out.bytes(column));
+    out.raw(trailers);
+    out.into_bytes()
+}
+
+#[test]
+fn a_run_has_entries_and_not_too_many() {
+    let run = |entries: usize| {
+        let mut run = Run::new(KeyOrder::Ascending, 0);
+        (0..entries).for_each(|_| run.push(b"", b"", 1, &[]));
+        run
+    };
+    let stored =
+        |entries: usize| run_of(entries, 0, [&vec![0; entries], &vec![0; entries], b"", &vec![0; entries], b""], &vec![0; entries + 2]);
+    assert!(is_bad(run(0).encode()) && is_bad(Run::decode(&stored(0))));
+    assert_eq!(Run::decode(&run(RUN_ENTRIES_MAX).encode().unwrap()).unwrap().len(), RUN_ENTRIES_MAX);
+    assert_eq!(Run::decode(&stored(RUN_ENTRIES_MAX)).unwrap().len(), RUN_ENTRIES_MAX);
+    assert!(is_over(run(RUN_ENTRIES_MAX + 1).encode()) && is_over(Run::decode(&stored(RUN_ENTRIES_MAX + 1))));
+}
+
+#[test]
+fn the_keys_of_a_run_are_bounded_as_they_are_written_out() {
+    let key = vec![b'k'; 1 << 20];
+    let run = |keys: usize, more: usize| {
+        let mut run = Run::new(KeyOrder::Ascending, 0);
+        (0..keys).for_each(|_| run.push(&key, b"", 1, &[]));
+        run.push(&vec![b'l'; more], b"", 1, &[]);
+        run
+    };
+    let whole = RUN_KEYS_MAX >> 20;
+    assert_eq!(Run::decode(&run(whole - 1, 1 << 20).encode().unwrap()).unwrap().key(whole - 1).len(), 1 << 20);
+    assert!(is_over(run(whole, 1).encode()));
+    // All the keys but the first in three bytes each.
+    let mut shared = Writer::default();
+    (0..whole + 1).for_each(|number| shared.varint(if number == 0 { 0 } else { 1 << 20 }));
+    let mut lens = Writer::default();
+    (0..whole + 1).for_each(|number| lens.varint(if number == 0 { 1 << 20 } else { 0 }));
+    let zeros = vec![0; whole + 1];
+    let stored = run_of(whole + 1, 0, [&shared.into_bytes(), &lens.into_bytes(), &key, &zeros, b""], &vec![0; whole + 3]);
+    assert!(is_over(Run::decode(&stored)));
+}
+
+#[test]
+fn a_run_fits_in_a_chunk_and_its_timestamps_have_at_most_64_bytes() {
+    let run = |value: usize, timestamp_size: u8| {
+        let mut run = Run::new(KeyOrder::Ascending, timestamp_size);
+        run.push(b"", &vec![0; value], 1, &[]);
+        run
+    };
+    // A long value has a long length, in two places.
+    let over = run(0, 0).encode().unwrap().len() + 2 * 3;
+    assert_eq!(run(CHUNK_PLAIN_MAX - over, 0).encode().unwrap().len(), CHUNK_PLAIN_MAX);
+    assert!(is_over(run(CHUNK_PLAIN_MAX - over + 1, 0).encode()));
+    let most = TIMESTAMP_MAX as u8;
+    assert!(Run::decode(&run(0, most).encode().unwrap()).is_ok());
+    assert!(is_over(run(0, most + 1).encode()));
+    assert!(is_over(Run::decode(&run_of(1, most + 1, [&[0], &[0], b"", &[0], b""], &[0; 68]))));
+}
+
+#[test]
+fn a_run_has_nothing_over_and_nothing_that_could_be_shorter() {
+    let entry = |columns: [&[u8]; 5], trailers: &[u8]| Run::decode(&run_of(1, 0, columns, trailers));
+    assert!(entry([&[0], &[1], b"k", &[1], b"v"], &[1, 0, 0]).is_ok());
+    for columns in [
+        [&[0, 0][..], &[1], b"k", &[1], b"v"],
+        [&[0], &[1, 0], b"k", &[1], b"v"],
+        [&[0], &[1], b"kk", &[1], b"v"],
+        [&[0], &[1], b"k", &[1, 0], b"v"],
+        [&[0], &[1], b"k", &[1], b"vv"],
+        [&[0], &[2], b"k", &[1], b"v"],
+        [&[0], &[1], b"k", &[2], b"v"],
+        [&[1], &[0], b"", &[1], b"v"],
+        [&[], &[1], b"k", &[1], b"v"],
+    ] {
+        assert!(entry(columns, &[1, 0, 0]).is_err(), "{columns:?}");
+    }
+    // A width of 1 where 0 would do, a width of 8, a number that is not there, and one byte more.
+    for trailers in [&[1, 0, 1, 0][..], &[1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 0, 1, 1], &[1, 0, 0, 0]] {
+        assert!(entry([&[0], &[1], b"k", &[1], b"v"], trailers).is_err(), "{trailers:?}");
+    }
+    // 56 bits are all there are.
+    let mut trailers = Writer::default();
+    trailers.raw(&[1, 1]);
+    trailers.varint((1 << 56) - 1);
+    trailers.raw(&[1, 0, 1]);
+    let two = |trailers: &[u8]| Run::decode(&run_of(2, 0, [&[0, 0], &[0, 0], b"", &[0, 0], b""], trailers));
+    assert!(is_bad(two(&trailers.into_bytes())));
+    assert!(two(&[1, 1, 0, 0]).is_ok());
+}
+
+fn blocks(change: impl FnOnce(&mut TableBlocks)) -> Result<Vec<u8>> {
+    let mut blocks = samples::table_blocks();
+    change(&mut blocks);
+    Piece::Blocks(Box::new(blocks)).encode()
+}
+
+fn rest(change: impl FnOnce(&mut TableRest)) -> Result<Vec<u8>> {
+    let mut rest = samples::table_rest();
+    change(&mut rest);
+    Piece::Rest(rest).encode()
+}
+
+#[test]
+fn the_lists_of_a_piece_over_runs_keep_to_their_limits() {
+    assert!(blocks(|_| ()).is_ok() && rest(|_| ()).is_ok());
+    let forms = |count: u64| blocks(|piece| piece.forms = vec![BlockForm::default(); count as usize]);
+    assert!(forms(PIECE_FORMS_MAX).is_ok() && is_over(forms(PIECE_FORMS_MAX + 1)));
+    let dictionary = |len: u64| blocks(|piece| piece.dictionary = vec![ChunkUse { id: ChunkId([1; 32]), len: len as u32 }]);
+    assert!(dictionary(DICTIONARY_MAX).is_ok() && is_over(dictionary(DICTIONARY_MAX + 1)));
+    let first_key = |len: usize| blocks(|piece| piece.runs[0].first_key = vec![1; len]);
+    assert!(first_key(3 << 20).is_ok() && is_over(first_key(TABLE_PIECE_MAX)));
+    // Keys that begin alike are short as they are stored, but not in memory.
+    let alike = |runs: usize| {
+        blocks(|piece| {
+            let long = |run: &mut esker_format::table_recipe::RunUse| run.first_key = vec![1; 1 << 20];
+            let run = piece.runs[0].clone();
+            piece.runs.resize(runs, run);
+            piece.runs.iter_mut().for_each(long);
+            piece.copies = (0..runs as u32).map(|run| Copy { run, start: 0, count: 1 }).collect();
+            piece.blocks.retain(|block| !matches!(block, Block::Built { .. }));
+            piece.blocks.push(Block::Built { form: 0, entries: runs as u32 });
+            piece.trailers = vec![(TrailerSource::Home, runs as u32)];
+            (piece.own_trailers, piece.own_timestamps) = (Vec::new(), Vec::new());
+        })
+    };
+    assert!(alike(RUN_KEYS_MAX >> 20).is_ok() && is_over(alike((RUN_KEYS_MAX >> 20) + 1)));
+    assert!(is_over(blocks(|piece| piece.timestamp_size = TIMESTAMP_MAX as u8 + 1)));
+    let parts = |count: usize| {
+        rest(|piece| {
+            piece.parts = vec![RestPart::Literal(b"x".to_vec()); count];
+            (piece.len, piece.filter_keys) = (count as u64, None);
+        })
+    };
+    assert!(parts(RECIPE_OPS_MAX).is_ok() && is_over(parts(RECIPE_OPS_MAX + 1)));
+    let numbers = |count: u64| rest(|piece| piece.parts[0] = RestPart::Built { kind: 1, numbers: vec![1; count as usize] });
+    assert!(numbers(BUILT_NUMBERS_MAX).is_ok() && is_over(numbers(BUILT_NUMBERS_MAX + 1)));
+    let literal = |len: usize| rest(|piece| piece.parts[2] = RestPart::Literal(vec![1; len]));
+    assert!(literal(INLINE_MAX).is_ok() && is_over(literal(INLINE_MAX + 1)) && is_bad(literal(0)));
+    let len = |len: u64| rest(|piece| piece.len = len);
+    assert!(len(TABLE_REST_MAX).is_ok() && is_over(len(TABLE_REST_MAX + 1)));
+}
+
+#[test]
+fn the_counts_of_a_piece_over_runs_agree() {
+    let changes: [fn(&mut TableBlocks); 17] = [
+        |piece| piece.len = 4095,
+        |piece| piece.blocks[0] = Block::Built { form: 3, entries: 100 },
+        |piece| piece.blocks[0] = Block::Built { form: 0, entries: 99 },
+        |piece| piece.blocks[1] = Block::Kept(999),
+        |piece| piece.blocks[1] = Block::Kept(0),
+        |piece| piece.blocks[2] = Block::Zeros(0),
+        |piece| piece.blocks.push(Block::Kept(1)),
+        |piece| piece.copies[0].count = 101,
+        |piece| piece.copies[0].run = 1,
+        |piece| piece.copies[4].run = 3,
+        |piece| piece.copies.push(Copy { run: 0, start: 0, count: 0 }),
+        |piece| piece.trailers[0].1 = 201,
+        |piece| piece.trailers.push((TrailerSource::Home, 0)),
+        |piece| {
+            piece.own_trailers.push(0);
+            piece.own_timestamps.extend([0; 8]);
+        },
+        |piece| piece.trailers[1] = (TrailerSource::Own, 101),
+        |piece| piece.runs.push(piece.runs[0].clone()),
+        |piece| piece.kept.push(ChunkUse { id: ChunkId([1; 32]), len: 1 }),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        assert!(is_bad(blocks(change)), "change {number}");
+    }
+    assert!(is_bad(blocks(|piece| piece.forms[0].compression = 1)), "a compression type without an encoder");
+    assert!(is_bad(blocks(|piece| piece.forms[1].compression = 0)), "an encoder without a compression type");
+    assert!(is_bad(blocks(|piece| piece.checksums = Checksums { kind: 5, base_context: 0 })));
+    assert!(is_bad(rest(|piece| piece.filter_keys = None)));
+    assert!(is_bad(rest(|piece| piece.len = 9009)), "less than the parts that are given");
+    assert!(is_bad(rest(|piece| drop(piece.parts.drain(..2)))), "filter keys, and nothing built");
+    let given_only = |len: u64| {
+        rest(|piece| {
+            piece.parts.drain(..2);
+            (piece.len, piece.filter_keys) = (len, None);
+        })
+    };
+    assert!(given_only(9010).is_ok() && is_bad(given_only(9011)));
 }

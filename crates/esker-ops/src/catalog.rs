@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::rows::{replicas_of, walk_rows};
 use crate::select::{Selection, find_among};
+use crate::sorted_report::SortedReport;
 
 /// One backup in a list. Bytes are bytes, times milliseconds since 1970.
 #[derive(Debug, Clone, Serialize)]
@@ -77,6 +78,8 @@ pub struct BackupDetails {
     pub session: String,
     /// Encoders that a restore needs; none means that any build of this version restores it.
     pub encoders: Vec<u32>,
+    /// How the bytes of the tables went that this backup stored.
+    pub sorted: SortedReport,
     /// Bytes read from the hosts.
     pub read_bytes: u64,
     /// Bytes of files taken over unread.
@@ -253,6 +256,7 @@ pub fn show(repository: &Arc<Repository>, name: &str) -> Result<BackupDetails> {
         line,
         written_by: manifest.written_by,
         session: manifest.session.to_string(),
+        sorted: SortedReport::sum(manifest.sorted.iter()),
         encoders: manifest.encoders,
         read_bytes: manifest.totals.read_bytes,
         reused_bytes: manifest.totals.reused_bytes,

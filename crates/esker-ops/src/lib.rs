@@ -15,6 +15,7 @@ pub mod restore;
 pub mod rows;
 mod run_cache;
 pub mod select;
+pub mod sorted_report;
 pub mod stats;
 mod sweep;
 pub mod time;

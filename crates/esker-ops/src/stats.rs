@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::job::Job;
 use crate::select::find_among;
+use crate::sorted_report::SortedReport;
 
 /// Sizes of a repository. All in bytes.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -35,6 +36,8 @@ pub struct Stats {
     pub needed_bytes: u64,
     /// Bytes in packs that no backup needs; prune will free them.
     pub unneeded_bytes: u64,
+    /// How the bytes of tables went, in all backups or the one that was named.
+    pub sorted: SortedReport,
     /// Each backup.
     pub per_backup: Vec<UsageLine>,
     /// Each host, over all backups looked at.
@@ -117,7 +120,10 @@ pub fn stats(repository: &Arc<Repository>, only: Option<&str>, job: &Job) -> Res
         }
     }
     stats.meta_bytes += listing.segments.values().sum::<u64>();
-    sums.finish(&mut stats, &backups.found, shown.map(|backup| backup.id))?;
+    let shown = shown.map(|backup| backup.id);
+    let is_shown = |backup: &&Backup| shown.is_none_or(|id| id == backup.id);
+    stats.sorted = SortedReport::sum(backups.found.iter().filter(is_shown).filter_map(|backup| backup.manifest.sorted.as_ref()));
+    sums.finish(&mut stats, &backups.found, shown)?;
     Ok(stats)
 }
 

@@ -11,6 +11,7 @@
 
 pub mod environment;
 pub mod error;
+mod frame_cache;
 pub mod index;
 pub mod keyring;
 pub mod known;
@@ -28,6 +29,7 @@ pub mod writer;
 
 pub use environment::{Environment, SystemEnvironment};
 pub use error::{RepoError, Result};
+pub use frame_cache::RUN_CACHE_BYTES;
 pub use repository::{InitOptions, OpenOptions, Repository};
 pub use store::Store;
 pub use writer::{Claim, Writer, WriterOptions};

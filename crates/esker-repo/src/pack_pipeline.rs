@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use esker_format::ChunkId;
 use esker_format::SessionId;
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::{PackKind, PackName};
-use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder, pack_kind_of};
+use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder, pack_kind_of, slice_of};
 use esker_format::seal::ChunkKind;
 
 use crate::environment::random;
 use crate::error::{RepoError, Result};
+use crate::frame_cache::FrameCache;
 use crate::repository::Repository;
 
 /// Chunks that wait for a worker, at most; with the chunk limit this bounds the memory of the queue.
@@ -42,11 +44,19 @@ struct Job {
     plain: Vec<u8>,
 }
 
+/// zstd's level by what a chunk holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Levels {
+    pub(crate) bytes: i32,
+    pub(crate) runs: i32,
+}
+
 struct Shared {
     repository: Arc<Repository>,
+    frames: Option<Arc<FrameCache>>,
     session: SessionId,
     format: u16,
-    level: i32,
+    levels: Levels,
     open: [Mutex<Option<PackBuilder>>; 2],
     acknowledged: Mutex<Vec<IndexedPack>>,
     stored: [AtomicU64; 3],
@@ -64,13 +74,21 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the workers of a session whose packs are of this format.
-    pub(crate) fn start(repository: &Arc<Repository>, session: SessionId, format: u16, level: i32, workers: usize) -> Result<Self> {
+    /// Starts the workers of a session whose packs are of this format; what they store of runs goes to `frames`, too.
+    pub(crate) fn start(
+        repository: &Arc<Repository>,
+        frames: Option<Arc<FrameCache>>,
+        session: SessionId,
+        format: u16,
+        levels: Levels,
+        workers: usize,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared {
             repository: Arc::clone(repository),
+            frames,
             session,
             format,
-            level,
+            levels,
             open: [Mutex::new(None), Mutex::new(None)],
             acknowledged: Mutex::new(Vec::new()),
             stored: Default::default(),
@@ -159,15 +177,17 @@ impl Drop for Done<'_> {
 }
 
 fn work(shared: &Shared, jobs: &Receiver<Job>) {
-    let mut encoder = FrameEncoder::new(shared.level);
+    let encoder = |level| FrameEncoder::new(level).map_err(RepoError::object("zstd"));
+    let mut encoders = encoder(shared.levels.bytes).and_then(|bytes| Ok((bytes, encoder(shared.levels.runs)?)));
     for job in jobs {
         let _done = Done(shared);
         if shared.faulty.load(Ordering::SeqCst) > 0 {
             continue;
         }
-        let packed = match &mut encoder {
-            Ok(encoder) => shared.pack(encoder, job),
-            Err(error) => Err(RepoError::object("zstd")(error.clone())),
+        let packed = match &mut encoders {
+            Ok((_, runs)) if job.kind == ChunkKind::Run => shared.pack(runs, job),
+            Ok((bytes, _)) => shared.pack(bytes, job),
+            Err(_) => Err(RepoError::Internal("zstd cannot be set up".into())),
         };
         if let Err(error) = packed {
             shared.fail(error);
@@ -211,7 +231,13 @@ impl Shared {
         let name = PackName { kind: pack.kind, session: self.session, id: pack.id };
         pack.verify(&self.repository.sealing).map_err(RepoError::object(name.path()))?;
         let size = pack.bytes.len() as u64;
-        self.repository.store.put(&name.path(), pack.bytes)?;
+        let bytes = Bytes::from(pack.bytes);
+        self.repository.store.put(&name.path(), bytes.clone())?;
+        if let Some(cache) = &self.frames {
+            for frame in pack.table.frames() {
+                cache.put(&name.id, &frame, slice_of(&bytes, &frame).map_err(RepoError::object(name.path()))?);
+            }
+        }
         let [data, meta, packs] = &self.stored;
         let counter = if pack.kind == PackKind::Data { data } else { meta };
         counter.fetch_add(size, Ordering::SeqCst);

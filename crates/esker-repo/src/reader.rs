@@ -10,6 +10,7 @@ use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHe
 use esker_format::{ChunkId, FormatError};
 
 use crate::error::{RepoError, Result};
+use crate::frame_cache::FrameCache;
 use crate::index::{Index, Location, PackEntry, SharedIndex};
 use crate::listing::Listing;
 use crate::repository::Repository;
@@ -32,6 +33,8 @@ pub struct ChunkReader {
     repository: Arc<Repository>,
     index: Mutex<SharedIndex>,
     openers: Mutex<HashMap<PackName, Arc<FrameOpener>>>,
+    /// Where frames are looked for before the store is asked, and kept that it sent.
+    frames: Option<Arc<FrameCache>>,
     refreshed: Mutex<Option<Instant>>,
 }
 
@@ -57,8 +60,14 @@ impl ChunkReader {
             repository: Arc::clone(repository),
             index: Mutex::new(index),
             openers: Mutex::new(HashMap::new()),
+            frames: None,
             refreshed: Mutex::new(None),
         }
+    }
+
+    /// Reads through this cache, too.
+    pub(crate) fn with_frames(self, frames: Option<Arc<FrameCache>>) -> Self {
+        Self { frames, ..self }
     }
 
     /// Reads through the index of what the store holds now.
@@ -107,8 +116,8 @@ impl ChunkReader {
         Ok(chunks)
     }
 
-    /// Many chunks in the order asked for. `take` gets each one's position in `chunks`, the place it was read from if
-    /// the first try succeeded, and its bytes.
+    /// Many chunks in the order asked for. `take` gets each one's position in `chunks`, the place in the store it was read
+    /// from if the first try succeeded, and its bytes.
     ///
     /// # Errors
     /// `ChunkLost`, `Store`, and what `take` returns.
@@ -122,8 +131,14 @@ impl ChunkReader {
             chunks.iter().map(|chunk| index.locate(chunk).map(|places| places.first().copied())).collect::<Result<_>>()?;
         let mut position = 0;
         while position < chunks.len() {
-            let run = coalesce(places.get(position..).unwrap_or_default());
-            let mut fetched = self.fetch(&index, places.get(position..position + run).unwrap_or_default());
+            let left = places.get(position..).unwrap_or_default();
+            if let Some(plain) = self.cached(&index, left, context)? {
+                take(position, None, &plain)?;
+                position += 1;
+                continue;
+            }
+            let run = self.together(&index, left)?;
+            let mut fetched = self.fetch(&index, left.get(..run).unwrap_or_default());
             for offset in 0..run {
                 let Some(chunk) = chunks.get(position + offset) else { break };
                 let place = places.get(position + offset).and_then(Option::as_ref);
@@ -142,7 +157,34 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// Fetches the bytes that these places span; all are of one pack. With where they start.
+    /// The chunk at the first of these places, if the cache has it whole.
+    fn cached(&self, index: &Index, places: &[Option<Location>], context: &mut ReadContext) -> Result<Option<Vec<u8>>> {
+        let (Some(cache), Some(Some(place))) = (&self.frames, places.first()) else { return Ok(None) };
+        let pack = index.pack(place.pack)?.name.id;
+        let Some(mut sealed) = cache.get(&pack, &place.frame) else { return Ok(None) };
+        let opened = self.open_in(index, place, u64::from(place.frame.offset), &mut sealed, context).map(<[u8]>::to_vec);
+        if opened.is_err() {
+            cache.remove(&pack, &place.frame);
+        }
+        Ok(opened.ok())
+    }
+
+    /// How many of the first places are fetched in one request: at least one, and then none that the cache has.
+    fn together(&self, index: &Index, places: &[Option<Location>]) -> Result<usize> {
+        let count = coalesce(places);
+        let Some(cache) = &self.frames else { return Ok(count) };
+        for (number, place) in places.iter().enumerate().take(count).skip(1) {
+            if let Some(place) = place
+                && cache.has(&index.pack(place.pack)?.name.id, &place.frame)
+            {
+                return Ok(number);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Fetches the bytes that these places span, and keeps what the cache may have of them; all are of one pack. With where
+    /// they start.
     fn fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<(u64, BytesMut)> {
         let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
             return Err(RepoError::Internal("nothing to fetch".into()));
@@ -150,6 +192,14 @@ impl ChunkReader {
         let (start, end) = (u64::from(first.frame.offset), end_of(&last));
         let pack = index.pack(first.pack)?;
         let bytes = self.repository.store.get_range(&pack.name.path(), start, end)?;
+        if let Some(cache) = &self.frames {
+            for Location { frame, .. } in places.iter().flatten() {
+                let from = usize::try_from(u64::from(frame.offset).saturating_sub(start)).unwrap_or(usize::MAX);
+                if let Some(sealed) = bytes.get(from..from.saturating_add(frame.entry.stored_len as usize)) {
+                    cache.put(&pack.name.id, frame, sealed);
+                }
+            }
+        }
         Ok((start, bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()))))
     }
 

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::environment::{Environment, random};
 use crate::error::{RepoError, Result};
+use crate::frame_cache::RUN_CACHE_BYTES;
 use crate::keyring;
 use crate::known::Known;
 use crate::store::Store;
@@ -58,6 +59,9 @@ pub struct OpenOptions {
     pub secret: Option<Secret>,
     /// This machine's cache folder, shared by all repositories and processes.
     pub cache: PathBuf,
+    /// Bytes of runs that writers may keep there; 0 empties it of them. `None` keeps `RUN_CACHE_BYTES` of a repository
+    /// elsewhere, and nothing of one in a folder of this machine, which reads no faster from another folder.
+    pub run_cache_bytes: Option<u64>,
     /// Time and randomness.
     pub environment: Arc<dyn Environment>,
 }
@@ -69,6 +73,8 @@ pub struct Repository {
     pub(crate) sealing: Sealing,
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) cache: PathBuf,
+    /// Bytes that run frames may take in the cache; `None` if they are not kept there.
+    pub(crate) run_cache_bytes: Option<u64>,
     warnings: Vec<String>,
 }
 
@@ -129,8 +135,9 @@ impl Repository {
             Sealing::Plain
         };
         known.remember(&location, config.repository, config.encrypted)?;
-        let cache = options.cache;
-        Ok(Self { store: Arc::new(store), config, sealing, environment: options.environment, cache, warnings })
+        let run_cache_bytes = options.run_cache_bytes.or_else(|| (!store.is_local()).then_some(RUN_CACHE_BYTES));
+        let OpenOptions { cache, environment, .. } = options;
+        Ok(Self { store: Arc::new(store), config, sealing, environment, cache, run_cache_bytes, warnings })
     }
 
     /// The repository's config.

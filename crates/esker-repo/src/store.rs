@@ -31,6 +31,7 @@ pub struct Store {
     inner: Arc<dyn ObjectStore>,
     runtime: Runtime,
     location: String,
+    is_local: bool,
     requests: AtomicU64,
 }
 
@@ -45,7 +46,7 @@ impl Store {
             .thread_name("esker-store")
             .build()
             .map_err(|error| RepoError::Internal(format!("cannot start the store's threads: {error}")))?;
-        Ok(Self { inner, runtime, location: location.into(), requests: AtomicU64::new(0) })
+        Ok(Self { inner, runtime, location: location.into(), is_local: false, requests: AtomicU64::new(0) })
     }
 
     /// A folder of this machine. It must exist, unless `create` is set.
@@ -67,12 +68,17 @@ impl Store {
         }
         // Folders and files are flushed before a write counts: a pack that is named by a manifest must survive a power cut.
         let local = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?.with_fsync(true);
-        Self::new(Arc::new(local), location)
+        Ok(Self { is_local: true, ..Self::new(Arc::new(local), location)? })
     }
 
     /// What people call the store.
     pub fn location(&self) -> &str {
         &self.location
+    }
+
+    /// Whether it is a folder of this machine.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// Requests made so far.

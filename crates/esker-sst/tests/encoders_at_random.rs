@@ -1,6 +1,6 @@
 //! What an encoder promises for any bytes: they come back, and what was compressed before leaves no trace.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used)]
 
 use esker_sst::compression::{LZ4, LZ4HC, SNAPPY, ZSTD, decompress};
 use esker_sst::encoder::{Encoder, EncoderId, candidates};

@@ -1,6 +1,6 @@
 //! The encoders against the RocksDB that this build links: every data block of its tables is compressed again byte for byte.
 
-#![allow(missing_docs, reason = "a test")]
+#![allow(clippy::unwrap_used)]
 
 use esker_sst::compression::{NONE, decompress};
 use esker_sst::encoder::{Encoder, EncoderId, candidates};

@@ -117,7 +117,7 @@ fn tables(random: &mut Random, drawn: &Drawn, mut options: Options) -> Vec<Vec<u
 #[test]
 fn every_filter_and_index_block_of_tables_with_random_options_is_built_again() {
     let mut all = Counts::default();
-    for seed in 0..200 {
+    for seed in 0..60 {
         let mut random = Random(seed);
         let drawn = drawn(&mut random);
         for table in tables(&mut random, &drawn, options()) {
@@ -130,6 +130,5 @@ fn every_filter_and_index_block_of_tables_with_random_options_is_built_again() {
             all += counts;
         }
     }
-    assert!(all.compressed > 100, "index blocks that are compressed");
-    eprintln!("{all:?}");
+    assert!(all.compressed > 50, "index blocks that are compressed");
 }

@@ -97,6 +97,12 @@ impl Cluster {
         self.checkpoint_below(&self.root, name);
     }
 
+    /// As [`Cluster::checkpoint_into`], but the tree's root is `root` whatever the name: days that
+    /// share a name then share their paths, too, as nightly backups of one path find them.
+    pub fn checkpoint_as(&self, root: &Path, name: &str) {
+        self.checkpoint_below(root, name);
+    }
+
     /// Makes a checkpoint of every engine in a tree of its own, `<out>/<name>/<host>/data0/…`, that
     /// holds nothing else: what one hands to a backup. `out` must lie on the cluster's file system.
     /// Returns `<out>/<name>`.

@@ -5,20 +5,28 @@
 //! written depends on the [`Workload`] alone; where flushes and compactions cut it into SSTs
 //! depends on the [`Replica`] and on timing, as it does in a real cluster.
 
-mod bulk_load;
+mod bundled;
 mod churn;
+mod debian;
 mod engine;
 mod entries;
+mod new_entries;
 mod options;
 mod reading;
+mod sink;
+mod writer;
 mod zipf;
 
 use clap::ValueEnum;
 
 pub use churn::{Churn, Write};
-pub use engine::{Engine, Replica};
+pub use debian::{DebianEngine, DebianRocksDb};
+pub use engine::Engine;
 pub use entries::{EntryRules, Key, commit_key};
+pub use new_entries::NewEntries;
 pub use reading::{CommitPosition, ContentDigest, commit_positions_in, content_digest, for_each_entry};
+pub use sink::{Sink, SortedEntries};
+pub use writer::{Replica, Writer};
 
 /// Which entries a day's churn touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

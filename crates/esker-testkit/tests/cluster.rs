@@ -91,3 +91,28 @@ fn five_hosts_hold_the_partitions_their_placement_says() {
         assert_eq!(held, placed);
     }
 }
+
+#[test]
+fn no_sst_of_a_replica_equals_one_of_another_on_any_day() {
+    let folder = tempfile::tempdir().unwrap();
+    // Enough for several SSTs each: a single one would hold the same blocks on every host.
+    let workload = Workload { entries: 150_000, ..Workload::default() };
+    let mut cluster = Cluster::create(&folder.path().join("live"), &ClusterSpec { hosts: 3, spaces: 1, replication: 3, workload });
+    for day in 0..3 {
+        if day > 0 {
+            cluster.next_day();
+        }
+        let root = folder.path().join(format!("day{day}"));
+        cluster.checkpoint_as(&root, "nightly");
+        let mut ssts = Vec::new();
+        for host in 0..3 {
+            let data = checkpoint_dir(&root, host, 1, "nightly").join("data");
+            let names = inventory(&data).into_keys().filter(|name| name.extension().is_some_and(|found| found == "sst"));
+            // Without the properties at the end, which name the session that wrote the file.
+            let starts = names.map(|name| fs::read(data.join(name)).unwrap()).map(|bytes| bytes[..bytes.len() - 4_096].to_vec());
+            ssts.extend(starts);
+        }
+        let distinct: BTreeSet<_> = ssts.iter().collect();
+        assert_eq!(distinct.len(), ssts.len(), "day {day}");
+    }
+}

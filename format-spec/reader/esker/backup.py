@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 from . import limits
 from .errors import Damage, ReaderError, TooNew
-from .records import CHUNK, FILE, FILES, FOLDER, HOLE, LITERAL, TABLE, FileRow, Manifest, decode_engine, decode_recipe, decode_rows
+from .rebuild import chunk_of, facts_for, table_piece
+from .recipe import HOLE, LITERAL, ByteChunks, decode_recipe, in_order
+from .records import FILE, FILES, FOLDER, TABLE, FileRow, Manifest, decode_engine, decode_rows
 from .repository import HASH, SESSION, Repository
 
 
@@ -82,24 +84,28 @@ def table_rows(repo: Repository, ref, table: int, record, item_min: int, what: s
         raise Damage(f"{what}: {count} rows where {ref.rows} are promised")
 
 
-def operations(repo: Repository, row: FileRow):
-    """The operations of a file, in order."""
-    for piece in row.content.recipe:
-        yield from decode_recipe(repo.chunk(TABLE, piece), f"recipe of {row.path!r}")
+def recipe(repo: Repository, row: FileRow):
+    """The pieces of a file's recipe, one after the other."""
+    what = f"recipe of {row.path!r}"
+    return in_order((decode_recipe(repo.chunk(TABLE, piece), what) for piece in row.content.recipe), what)
 
 
 def content(repo: Repository, row: FileRow):
     """The file in steps: bytes, or a number for a hole of that length."""
-    for operation in operations(repo, row):
-        if operation.kind == HOLE:
-            yield operation.length
-        elif operation.kind == LITERAL:
-            yield operation.literal
-        else:
-            data = repo.chunk(1, operation.chunk)
-            if len(data) != operation.length:
-                raise Damage(f"recipe of {row.path!r}: a chunk of another length than it says")
-            yield data
+    what = f"recipe of {row.path!r}"
+    last = decode_recipe(repo.chunk(TABLE, row.content.recipe[-1]), what) if row.content.recipe else None
+    facts = facts_for(last)
+    for piece in recipe(repo, row):
+        if not isinstance(piece, ByteChunks):
+            yield from table_piece(repo, piece, facts, what)
+            continue
+        for operation in piece.operations:
+            if operation.kind == HOLE:
+                yield operation.length
+            elif operation.kind == LITERAL:
+                yield operation.literal
+            else:
+                yield chunk_of(repo, operation, what)
 
 
 def check_host_names(manifest: Manifest) -> None:
@@ -163,10 +169,8 @@ def _check_tree(what: str, plan: HostPlan, nodes: dict) -> None:
 def _check_recipe(repo: Repository, row: FileRow) -> int:
     """Bytes that the file takes without its holes."""
     total = holes = chunks = 0
-    for operation in operations(repo, row):
-        total += operation.length
-        chunks += operation.kind == CHUNK
-        holes += operation.length if operation.kind == HOLE else 0
+    for piece in recipe(repo, row):
+        total, holes, chunks = total + piece.length, holes + piece.hole_bytes, chunks + len(piece.chunks())
     if total != row.content.size:
         raise Damage(f"{row.path!r}: a recipe of {total} bytes for a file of {row.content.size}")
     if chunks != row.content.chunks:

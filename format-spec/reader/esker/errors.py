@@ -19,3 +19,7 @@ class Damage(ReaderError):
     """Stored bytes are not what the format allows, or not those that were written."""
 
     exit_code = 3
+
+
+class MissingEncoder(ReaderError):
+    """A file needs an encoder that this reader does not have, or whose library is of another version."""

@@ -16,8 +16,6 @@ FILES, REPLICAS, SEEN, ENGINE, RECIPE = range(1, 6)
 # Nodes and the one role that a reader must know (chapter 07).
 FILE, FOLDER, LINK = 1, 2, 3
 ROLE_CURRENT = 6
-# Operations (chapter 08).
-CHUNK, HOLE, LITERAL = 1, 2, 3
 
 
 def chunk_kinds(pack_kind: int, pack_format: int) -> tuple:
@@ -189,29 +187,6 @@ class ReplicaRow:
             r.option("cut", lambda: r.u64("cut")),
             r.option("last WAL id", lambda: r.u64("last WAL id")),
         )
-
-
-@dataclass
-class Operation:
-    kind: int
-    length: int
-    chunk: bytes | None = None
-    literal: bytes | None = None
-
-    @classmethod
-    def read(cls, r: Reader):
-        kind = r.one_of("operation", (CHUNK, HOLE, LITERAL))
-        if kind == CHUNK:
-            chunk = r.raw(32, "chunk id")
-            operation = cls(kind, r.varint("chunk length", limits.CHUNK_PLAIN_MAX), chunk=chunk)
-        elif kind == HOLE:
-            operation = cls(kind, r.varint("hole length", limits.FILE_MAX))
-        else:
-            literal = r.blob("literal", limits.INLINE_MAX)
-            operation = cls(kind, len(literal), literal=literal)
-        if operation.length == 0:
-            raise r.damage("operation", "appends nothing")
-        return operation
 
 
 @dataclass
@@ -503,7 +478,7 @@ def decode(record, data: bytes, what: str, format: int = 1):
 
 def decode_rows(table: int, record, item_min: int, data: bytes, what: str) -> list:
     """The rows of a piece of table type `table`."""
-    reader = _typed(table, data, what)
+    reader = typed_piece(table, data, what)
     if record is bytes:
         rows = reader.ids("rows")
     else:
@@ -513,22 +488,14 @@ def decode_rows(table: int, record, item_min: int, data: bytes, what: str) -> li
 
 
 def decode_engine(data: bytes, what: str) -> EngineRecord:
-    reader = _typed(ENGINE, data, what)
+    reader = typed_piece(ENGINE, data, what)
     engine = EngineRecord.read(reader)
     reader.finish()
     return engine
 
 
-def decode_recipe(data: bytes, what: str) -> list:
-    """The operations of a recipe piece."""
-    reader = _typed(RECIPE, data, what)
-    reader.one_of("recipe kind", (1,))
-    operations = reader.items("operations", 2, lambda: Operation.read(reader), limits.RECIPE_OPS_MAX)
-    reader.finish()
-    return operations
-
-
-def _typed(table: int, data: bytes, what: str) -> Reader:
+def typed_piece(table: int, data: bytes, what: str) -> Reader:
+    """A reader behind the type byte of a piece of table type `table`."""
     reader = Reader(data, what)
     if len(data) > limits.TABLE_PIECE_MAX:
         raise Damage(f"{what}: a piece of {len(data)} bytes, over the limit of {limits.TABLE_PIECE_MAX}")

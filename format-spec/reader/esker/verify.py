@@ -1,7 +1,7 @@
 """Reads everything a repository holds and says what is wrong with it."""
 
 from .backup import backups, check_host_names, plan_host, table_rows
-from .errors import Damage, TooNew
+from .errors import Damage, MissingEncoder, TooNew
 from .records import REPLICAS, SEEN, TABLE, ReplicaRow, decode_engine
 from .repository import HASH, HASH_NAMED, Repository
 from .restore import read_file
@@ -28,7 +28,7 @@ def verify(repo: Repository, found) -> tuple[int, int]:
 def _guard(found, check, *arguments):
     try:
         return check(*arguments)
-    except (Damage, TooNew) as error:
+    except (Damage, MissingEncoder, TooNew) as error:
         found(error)
         return None
 

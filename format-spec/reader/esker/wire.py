@@ -11,6 +11,15 @@ HEADER_LEN = 8
 NEWEST = {3: 2, 4: 2, 5: 2, 6: 2}
 
 
+def put_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
 class Reader:
     """Reads a record field by field and never past its end. `format` is that of the object that the bytes stand in."""
 

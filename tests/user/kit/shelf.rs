@@ -50,6 +50,8 @@ pub struct Shelf {
     pub store: Arc<dyn ObjectStore>,
     pub environment: Arc<TestEnvironment>,
     pub secret: Option<Secret>,
+    /// Bytes of runs that its cache may keep; none unless a story is about that.
+    pub run_cache_bytes: u64,
     scratch: TempDir,
 }
 
@@ -69,7 +71,7 @@ impl Shelf {
 
     /// What stands in this store, seen by a client that never saw it before.
     pub fn over(store: Arc<dyn ObjectStore>, secret: Option<Secret>, environment: Arc<TestEnvironment>) -> Self {
-        Self { store, environment, secret, scratch: super::quick_folder() }
+        Self { store, environment, secret, run_cache_bytes: 0, scratch: super::quick_folder() }
     }
 
     /// The same repository as another client sees it.
@@ -79,7 +81,8 @@ impl Shelf {
 
     fn options(&self) -> OpenOptions {
         let environment: Arc<dyn Environment> = Arc::clone(&self.environment) as _;
-        OpenOptions { secret: self.secret.clone(), cache: self.scratch.path().join("cache"), environment }
+        let run_cache_bytes = Some(self.run_cache_bytes);
+        OpenOptions { secret: self.secret.clone(), cache: self.scratch.path().join("cache"), run_cache_bytes, environment }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

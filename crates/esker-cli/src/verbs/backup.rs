@@ -64,6 +64,7 @@ fn text(report: &BackupReport) -> String {
     } else {
         rows.push(("read", format!("{} ({})", human::bytes(report.read_bytes), human::rate(report.read_bytes, duration_ms))));
         rows.push(("stored", format!("{} for {} of new chunks", human::bytes(report.stored_bytes), human::bytes(report.new_bytes))));
+        rows.extend(human::sorted(&report.sorted));
         rows.push(("reuse", human::percent(report.reuse_ratio)));
         rows.push(("duration", human::duration_ms(duration_ms)));
     }

@@ -21,7 +21,7 @@ pub fn stats(global: &Global, args: &Stats, output: &Output) -> Outcome {
 }
 
 fn stats_text(sizes: &Sizes) -> String {
-    let rows = [
+    let mut rows = vec![
         ("backups", sizes.backups.to_string()),
         ("logical", human::bytes(sizes.logical_bytes)),
         (
@@ -36,6 +36,7 @@ fn stats_text(sizes: &Sizes) -> String {
         ("needed", format!("{} in {}", human::bytes(sizes.needed_bytes), human::count(sizes.chunks, "chunk"))),
         ("unneeded", format!("{}, indexes and pack overhead included", human::bytes(sizes.unneeded_bytes))),
     ];
+    rows.extend(human::sorted(&sizes.sorted));
     format!("{}\n{}\n{}", facts(&rows), usage("BACKUP", &sizes.per_backup), usage("HOST", &sizes.per_host))
 }
 

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use blake3::Hasher;
 use esker_format::config::ChunkerParameters;
 use esker_format::recipe::Piece;
 use esker_format::run::{KeyOrder, Run};
@@ -70,6 +71,8 @@ pub struct MergedBlocks {
     pub pieces: Vec<TableBlocks>,
     /// What index and filters are rebuilt from; none if a block had to be kept as it is.
     pub facts: Option<TableFacts>,
+    /// BLAKE3 of the table up to the end of its data blocks, if all of them were merged at once.
+    pub whole: Option<Hasher>,
     /// Entries of their blocks.
     pub entries: u64,
     /// Bytes of blocks kept as they are.
@@ -294,7 +297,7 @@ fn finish<R: ReadAt + ?Sized, S: ChunkStore>(
     if !dictionary.is_empty() {
         cut(dictionary, chunker, store, &mut dictionary_chunks)?;
     }
-    let mut blocks = MergedBlocks { pieces: Vec::new(), facts: stream.facts, entries: 0, kept_bytes: 0 };
+    let mut blocks = MergedBlocks { pieces: Vec::new(), facts: stream.facts, whole: stream.whole, entries: 0, kept_bytes: 0 };
     for piece in stream.pieces.into_iter().chain([stream.piece]).filter(|piece| piece.piece.len > 0) {
         match replayed(piece, &dictionary_chunks, sources, chunker, rebuilder, store)? {
             Some((piece, kept_bytes)) => {

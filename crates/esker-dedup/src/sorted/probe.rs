@@ -1,5 +1,6 @@
 //! A look at a table's first, middle and last blocks: is it worth a merge, and which encoders made it?
 
+use esker_format::limits::DICTIONARY_MAX;
 use std::collections::BTreeSet;
 
 use esker_format::run::KeyOrder;
@@ -18,8 +19,6 @@ use super::{BLOCK_BYTES_MAX, SortedError};
 
 /// Blocks looked at, at most.
 const SAMPLE: usize = 6;
-/// Bytes of a dictionary, at most.
-const DICTIONARY_MAX: usize = 4 << 20;
 
 /// What a look at a table tells.
 #[derive(Debug, Clone)]
@@ -52,7 +51,7 @@ struct Sample {
 /// `Read`. What is wrong with the table is a refusal, not an error.
 pub fn probe<R: ReadAt + ?Sized>(file: &R, map: &TableMap) -> Result<Result<Probe, Refusal>, SortedError> {
     let dictionary = map.dictionary.clone().unwrap_or_default();
-    if dictionary.len() > DICTIONARY_MAX {
+    if dictionary.len() as u64 > DICTIONARY_MAX {
         return Ok(Err(Refusal::Dictionary));
     }
     let timestamp_size = timestamp_size(map);

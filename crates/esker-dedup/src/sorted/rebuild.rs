@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use blake3::Hasher;
+use esker_format::limits::{BLOCK_ENTRY_BYTES_MAX, DICTIONARY_MAX};
 use esker_format::run::Run;
 use esker_format::table_recipe::{Block, BlockForm as StoredForm, Checksums, ChunkUse, TableBlocks, TrailerSource};
 use esker_sst::block::BlockChecksum;
@@ -12,7 +13,7 @@ use esker_sst::encoder::{Encoder, EncoderId};
 use esker_sst::rest::TableFacts;
 use esker_sst::{BlockFault, BlockForm, BlockHandle, ChecksumType, Entries};
 
-use super::{BLOCK_BYTES_MAX, SortedError};
+use super::SortedError;
 
 /// Where a rebuild has its runs and bytes from.
 pub trait Sources<E> {
@@ -173,9 +174,6 @@ impl<'p> EntryReader<'p> {
                     (trailer, self.piece.own_timestamps.get(own * timestamp_size..(own + 1) * timestamp_size).unwrap_or_default())
                 }
             };
-            if entries.key_bytes() + entries.value_bytes() > 2 * BLOCK_BYTES_MAX + (64 << 20) {
-                return Err(recipe("a block that is too large").into());
-            }
             if timestamp_size == 0 {
                 entries.push_parts(run.key(position), &trailer.to_le_bytes(), run.value(position));
             } else {
@@ -183,6 +181,9 @@ impl<'p> EntryReader<'p> {
                 trailer_bytes.extend_from_slice(timestamp);
                 trailer_bytes.extend_from_slice(&trailer.to_le_bytes());
                 entries.push_parts(run.key(position), &trailer_bytes, run.value(position));
+            }
+            if entries.key_bytes() + entries.value_bytes() > BLOCK_ENTRY_BYTES_MAX {
+                return Err(recipe("a block that is too large").into());
             }
         }
         Ok(())
@@ -259,7 +260,7 @@ fn read_all<E: From<SortedError>>(chunks: &[ChunkUse], sources: &mut dyn Sources
     let mut all = Vec::new();
     for chunk in chunks {
         all.extend_from_slice(&read_chunk(chunk, sources)?);
-        if all.len() > BLOCK_BYTES_MAX {
+        if all.len() as u64 > DICTIONARY_MAX {
             return Err(recipe("a dictionary that is too long").into());
         }
     }

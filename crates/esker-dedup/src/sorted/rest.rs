@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use blake3::Hasher;
+use esker_format::limits::TABLE_REST_MAX;
 use esker_format::recipe::Piece;
 use esker_format::table_recipe::{ChunkUse, RestPart as StoredPart, TableRest};
 use esker_sst::TableMap;
@@ -19,9 +20,6 @@ const LITERAL_BYTES_MAX: usize = 4096;
 const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks with the bytes they were cut from.
 type KeptChunks = Vec<(ChunkUse, Vec<u8>)>;
-
-/// Bytes of blocks behind the data blocks of one table, at most.
-const REST_BYTES_MAX: u64 = 256 << 20;
 
 /// The rest of a table, described.
 pub struct DescribedRest {
@@ -137,7 +135,7 @@ impl Rebuilder {
         facts: Option<&TableFacts>,
     ) -> Result<Vec<u8>, E> {
         let recipe = |text: String| SortedError::Recipe(text);
-        if piece.len > REST_BYTES_MAX {
+        if piece.len > TABLE_REST_MAX {
             return Err(recipe(format!("{} bytes behind the data blocks", piece.len)).into());
         }
         let none = TableFacts::new(FilterKeys::NONE);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use blake3::Hasher;
 use esker_format::run::KeyOrder;
 use esker_format::table_recipe::TableBlocks;
 use esker_sst::block::{BlockChecksum, TRAILER_SIZE};
@@ -61,6 +62,8 @@ pub(super) struct TableStream<'a, R: ReadAt + ?Sized> {
     plain: Vec<u8>,
     entries: Entries,
     at: usize,
+    /// BLAKE3 of the table so far, if all its blocks are taken here.
+    pub(super) whole: Option<Hasher>,
     /// What all pieces of the table have in common.
     template: TableBlocks,
     /// The piece that is being built.
@@ -96,6 +99,7 @@ impl<'a, R: ReadAt + ?Sized> TableStream<'a, R> {
             pieces: Vec::new(),
             facts: Some(input.probe.facts()),
             refusal: None,
+            whole: (input.blocks == (0..input.map.len())).then(Hasher::new),
             input,
         }
     }
@@ -172,7 +176,11 @@ impl<'a, R: ReadAt + ?Sized> TableStream<'a, R> {
         self.fill(handle.offset, handle.size + TRAILER_SIZE)?;
         match self.decode(handle) {
             Some((compression, encoder, form)) => {
-                self.piece.hash(slice(&self.window, self.window_start, handle.offset, end));
+                let stored = slice(&self.window, self.window_start, handle.offset, end);
+                self.piece.hash(stored);
+                if let Some(whole) = &mut self.whole {
+                    whole.update(stored);
+                }
                 self.piece.block(compression, encoder, form, self.entries.len());
                 if let Some(facts) = &mut self.facts {
                     facts.push_block(handle, &self.entries);
@@ -208,6 +216,9 @@ impl<'a, R: ReadAt + ?Sized> TableStream<'a, R> {
             self.fill(self.position, len)?;
             let bytes = slice(&self.window, self.window_start, self.position, self.position + len);
             self.piece.hash(bytes);
+            if let Some(whole) = &mut self.whole {
+                whole.update(bytes);
+            }
             if bytes.iter().all(|byte| *byte == 0) {
                 self.piece.zeros(bytes.len());
             } else {

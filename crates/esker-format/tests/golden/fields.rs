@@ -7,10 +7,12 @@ use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::note::Note;
-use esker_format::recipe::Operation;
+use esker_format::recipe::{Operation, Piece};
+use esker_format::run::{KeyOrder, Run};
 use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
 use esker_format::sorted_totals::SortedTotals;
 use esker_format::table::TableRef;
+use esker_format::table_recipe::{Block as TableBlock, BlockForm, Checksums, ChunkUse, RestPart, TableBlocks, TableRest};
 use esker_format::verification::Verification;
 
 use super::block::Block;
@@ -114,17 +116,130 @@ pub fn replica_row(block: Block, field: String, row: &ReplicaRow) -> Block {
         .number(format!("{field}.partition"), row.partition)
         .number(format!("{field}.commit_id"), row.commit_id)
         .number(format!("{field}.commit_term"), row.commit_term)
-        .option(format!("{field}.cut"), row.cut, Block::number)
-        .option(format!("{field}.wal_last_id"), row.wal_last_id, Block::number)
+        .option(format!("{field}.cut"), row.cut, |block, field, number| block.number(field, number))
+        .option(format!("{field}.wal_last_id"), row.wal_last_id, |block, field, number| block.number(field, number))
 }
 
-pub fn operation(block: Block, field: String, operation: &Operation) -> Block {
+fn operation(block: Block, field: String, operation: &Operation) -> Block {
     let (kind, length) = (format!("{field}.kind"), format!("{field}.length"));
     let (chunk, literal) = (format!("{field}.chunk"), format!("{field}.literal"));
     match operation {
         Operation::Chunk { id, len } => block.number(kind, 1).number(length, len).hex(chunk, id.0).none(literal),
         Operation::Hole { len } => block.number(kind, 2).number(length, len).none(chunk).none(literal),
         Operation::Literal(bytes) => block.number(kind, 3).number(length, bytes.len()).none(chunk).hex(literal, bytes),
+    }
+}
+
+fn key_order(block: Block, order: KeyOrder) -> Block {
+    block.number("order", u8::from(order == KeyOrder::Descending))
+}
+
+fn checksums(block: Block, checksums: Checksums) -> Block {
+    block.number("checksums.kind", checksums.kind).number("checksums.base_context", checksums.base_context)
+}
+
+fn chunk_use(block: Block, field: String, chunk: &ChunkUse) -> Block {
+    block.hex(format!("{field}.chunk"), chunk.id.0).number(format!("{field}.length"), chunk.len)
+}
+
+fn block_form(block: Block, field: String, form: &BlockForm) -> Block {
+    block
+        .number(format!("{field}.compression"), form.compression)
+        .number(format!("{field}.encoder"), form.encoder)
+        .number(format!("{field}.restart_interval"), form.restart_interval)
+        .number(format!("{field}.hash_buckets"), form.hash_buckets)
+        .number(format!("{field}.shares_prefixes"), u8::from(form.shares_prefixes))
+        .number(format!("{field}.separate_values"), u8::from(form.separate_values))
+        .number(format!("{field}.uniform_keys"), u8::from(form.uniform_keys))
+}
+
+fn table_block(block: Block, field: String, of: &TableBlock) -> Block {
+    let (form, count) = match *of {
+        TableBlock::Kept(len) => (0, len),
+        TableBlock::Zeros(len) => (1, len),
+        TableBlock::Built { form, entries } => (form + 2, entries),
+    };
+    block.number(format!("{field}.form"), form).number(format!("{field}.count"), count)
+}
+
+fn rest_part(block: Block, field: String, part: &RestPart) -> Block {
+    let name = |member: &str| format!("{field}.{member}");
+    let block = match part {
+        RestPart::Chunk(chunk) => block.number(name("part"), 1).hex(name("chunk"), chunk.id.0).number(name("length"), chunk.len),
+        RestPart::Literal(_) => block.number(name("part"), 3).none(name("chunk")).none(name("length")),
+        RestPart::Built { .. } => block.number(name("part"), 4).none(name("chunk")).none(name("length")),
+    };
+    match part {
+        RestPart::Chunk(_) => block.none(name("literal")).none(name("kind")).none(name("numbers")),
+        RestPart::Literal(bytes) => block.hex(name("literal"), bytes).none(name("kind")).none(name("numbers")),
+        RestPart::Built { kind, numbers } => {
+            block
+                .none(name("literal"))
+                .number(name("kind"), kind)
+                .list(name("numbers"), numbers, |block, field, number| block.number(field, number))
+        }
+    }
+}
+
+impl Fields for Piece {
+    fn list_in(&self, block: Block) -> Block {
+        match self {
+            Self::Bytes(piece) => block.list("operations", &piece.operations, operation),
+            Self::Blocks(piece) => piece.list_in(block.number("recipe_kind", 2)),
+            Self::Rest(piece) => piece.list_in(block.number("recipe_kind", 3)),
+        }
+    }
+}
+
+impl Fields for TableBlocks {
+    fn list_in(&self, block: Block) -> Block {
+        block
+            .number("length", self.len)
+            .hex("hash", self.hash)
+            .number("offset", self.offset)
+            .and(|block| key_order(block, self.order))
+            .number("timestamp_size", self.timestamp_size)
+            .and(|block| checksums(block, self.checksums))
+            .list("dictionary", &self.dictionary, chunk_use)
+            .list("forms", &self.forms, block_form)
+            .list("runs", &self.runs, |block, field, run| {
+                block.hex(format!("{field}.chunk"), run.id.0).hex(format!("{field}.first_key"), &run.first_key)
+            })
+            .list("kept", &self.kept, chunk_use)
+            .list("blocks", &self.blocks, table_block)
+            .list("copies", &self.copies, |block, field, copy| {
+                let block = block.number(format!("{field}.run"), copy.run).number(format!("{field}.start"), copy.start);
+                block.number(format!("{field}.count"), copy.count)
+            })
+            .list("trailers", &self.trailers, |block, field, (source, count)| {
+                block.number(format!("{field}.source"), *source as u8).number(format!("{field}.count"), count)
+            })
+            .list("own_trailers", &self.own_trailers, |block, field, number| block.number(field, number))
+            .hex("own_timestamps", &self.own_timestamps)
+    }
+}
+
+impl Fields for TableRest {
+    fn list_in(&self, block: Block) -> Block {
+        block
+            .number("length", self.len)
+            .hex("hash", self.hash)
+            .number("offset", self.offset)
+            .and(|block| checksums(block, self.checksums))
+            .option("filter_keys", self.filter_keys, |block, field, number| block.number(field, number))
+            .list("parts", &self.parts, rest_part)
+    }
+}
+
+impl Fields for Run {
+    fn list_in(&self, block: Block) -> Block {
+        let places: Vec<usize> = (0..self.len()).collect();
+        key_order(block, self.order())
+            .number("timestamp_size", self.timestamp_size())
+            .list("keys", &places, |block, field, at| block.hex(field, self.key(*at)))
+            .list("values", &places, |block, field, at| block.hex(field, self.value(*at)))
+            .list("trailers", &places, |block, field, at| block.number(field, self.trailer(*at)))
+            .list("timestamps", &places, |block, field, at| block.hex(field, self.timestamp(*at)))
     }
 }
 

@@ -9,11 +9,13 @@ use esker_format::layout::{PackKind, PackName};
 use esker_format::manifest::{HostRecord, Manifest, Totals};
 use esker_format::note::Note;
 use esker_format::pack::{Codec, FrameEntry, FrameTable};
-use esker_format::recipe::{Operation, RecipePiece};
+use esker_format::recipe::{Operation, Piece, RecipePiece};
+use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, MasterKey, Sealing};
 use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
 use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{SeenManifest, TableRef};
+use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, RunUse, TableBlocks, TableRest, TrailerSource};
 use esker_format::verification::{BackupVerdict, Level, Verification};
 use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
 
@@ -125,6 +127,97 @@ pub fn recipe() -> RecipePiece {
             Operation::Chunk { id: ChunkId([0x62; 32]), len: 1 },
         ],
     }
+}
+
+/// Runs in both orders: versions of one key, keys that begin with others, an empty key; with timestamps, without numbers.
+pub fn runs() -> Vec<Run> {
+    let mut ascending = Run::new(KeyOrder::Ascending, 0);
+    for (key, value, sequence, kind) in [
+        (b"".as_slice(), b"of no key".as_slice(), 70_000u64, 1u64),
+        (b"apple", b"newer", 70_300, 1),
+        (b"apple", b"", 70_299, 0),
+        (b"apple pie", b"older", 4_000_000, 2),
+        (b"b\xff", &[0xee; 200], 70_001, 1),
+    ] {
+        ascending.push(key, value, sequence << 8 | kind, &[]);
+    }
+    let mut descending = Run::new(KeyOrder::Descending, 8);
+    for (key, time) in [(b"b\xff".as_slice(), 9u64), (b"b", 8), (b"b", 7), (b"", 1 << 60)] {
+        descending.push(key, b"value", 1, &time.to_le_bytes());
+    }
+    let mut single = Run::new(KeyOrder::Ascending, 64);
+    single.push(b"", b"", u64::MAX, &[7; 64]);
+    vec![ascending, descending, single]
+}
+
+fn chunk_use(number: u8, len: u32) -> ChunkUse {
+    ChunkUse { id: ChunkId([number; 32]), len }
+}
+
+/// Blocks of all kinds, of entries that stand in three runs.
+pub fn table_blocks() -> TableBlocks {
+    let run = |number: u8, first_key: &[u8]| RunUse { id: ChunkId([number; 32]), first_key: first_key.to_vec() };
+    let plain = BlockForm { restart_interval: 16, shares_prefixes: true, ..BlockForm::default() };
+    let packed = BlockForm { compression: 4, encoder: 0x0402_0001, restart_interval: 1, hash_buckets: 300, ..plain };
+    TableBlocks {
+        len: 30_000,
+        hash: [0x63; 32],
+        offset: 1 << 33,
+        order: KeyOrder::Ascending,
+        timestamp_size: 8,
+        checksums: Checksums { kind: 4, base_context: 0xdead_beef },
+        dictionary: vec![chunk_use(0x64, 4 << 20)],
+        forms: vec![plain, packed, BlockForm { shares_prefixes: false, separate_values: true, uniform_keys: true, ..packed }],
+        runs: vec![run(0x65, b"apple"), run(0x66, b"apple pie"), run(0x67, b"b\xff")],
+        kept: vec![chunk_use(0x68, 1000), chunk_use(0x69, 24)],
+        blocks: vec![
+            Block::Built { form: 0, entries: 100 },
+            Block::Kept(1000),
+            Block::Zeros(3072),
+            Block::Built { form: 2, entries: 0 },
+            Block::Built { form: 1, entries: 203 },
+            Block::Kept(24),
+        ],
+        copies: vec![
+            Copy { run: 0, start: 500, count: 100 },
+            Copy { run: 1, start: 0, count: 1 },
+            Copy { run: 0, start: 600, count: 100 },
+            Copy { run: 1, start: 20, count: 1 },
+            Copy { run: 2, start: 1_048_575, count: 1 },
+            Copy { run: 0, start: 500, count: 100 },
+        ],
+        trailers: vec![(TrailerSource::Home, 200), (TrailerSource::Cleared, 101), (TrailerSource::Own, 2)],
+        own_trailers: vec![0x0123_4567_89ab_cd01, 0x0123_4567_89ab_0207],
+        own_timestamps: (0..16).collect(),
+    }
+}
+
+/// Parts of all kinds.
+pub fn table_rest() -> TableRest {
+    TableRest {
+        len: 1 << 20,
+        hash: [0x6a; 32],
+        offset: (1 << 33) + 30_000,
+        checksums: Checksums { kind: 3, base_context: 0 },
+        filter_keys: Some(33),
+        parts: vec![
+            RestPart::Built { kind: 1, numbers: vec![0, 3, 33, 0, 2000, 6] },
+            RestPart::Built { kind: 3, numbers: vec![0, 3, 0x101, 1, 22, 0x0402_0001] },
+            RestPart::Literal(b"properties".to_vec()),
+            RestPart::Chunk(chunk_use(0x6b, 9000)),
+        ],
+    }
+}
+
+/// Pieces that rebuild a table, and the least of each kind.
+pub fn table_pieces() -> Vec<(&'static str, Piece)> {
+    let only = RestPart::Literal(b"whole".to_vec());
+    vec![
+        ("blocks of a table", Piece::Blocks(Box::new(table_blocks()))),
+        ("no blocks of a table", Piece::Blocks(Box::default())),
+        ("rest of a table", Piece::Rest(table_rest())),
+        ("kept rest of a table", Piece::Rest(TableRest { len: 5, parts: vec![only], ..TableRest::default() })),
+    ]
 }
 
 pub fn replicas() -> Vec<ReplicaRow> {

@@ -127,7 +127,7 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
 
     /// Whether a file is stored as bytes, so that no encoder is needed to restore it.
     fn is_bytes(&mut self, content: &FileContent) -> Result<bool> {
-        let Some(first) = content.recipe.first() else { return Ok(true) };
+        let Some(first) = content.recipe.first().filter(|_| content.role == FileRole::Table) else { return Ok(true) };
         match read_piece(self.writer.reader(), context(&mut self.context)?, first) {
             Ok(piece) => Ok(matches!(piece, Piece::Bytes(_))),
             Err(error) if error.is_damage() => Ok(false),

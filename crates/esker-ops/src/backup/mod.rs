@@ -27,6 +27,7 @@ use esker_repo::{RepoError, Repository, Writer, WriterOptions};
 
 use crate::error::{OpsError, Result};
 use crate::job::Job;
+use crate::sorted_report::SortedReport;
 use crate::time::default_label;
 
 pub use report::{BackupReport, LeftOutLine, SpreadLine};
@@ -155,9 +156,9 @@ impl<'a> Run<'a> {
         }
         let mut encoders = self.new_tables(writer, &mut scanned)?;
         if let Some(base) = &base {
-            // Which of them the tables that were taken over need is not asked: that would mean reading every recipe. Without
-            // re-encoding only tables that need none are taken over.
-            encoders.extend(base.encoders.iter().filter(|_| self.totals.reused_files > 0 && !self.request.no_reencode));
+            // Which of them the tables that were taken over need is not asked: that would mean reading every recipe.
+            let taken_over = self.totals.reused_files > 0 && !self.request.no_reencode;
+            encoders.extend(base.encoders.iter().filter(|_| taken_over));
         }
         let mut scanned = scanned.into_iter();
         let mut records = Vec::new();
@@ -173,6 +174,8 @@ impl<'a> Run<'a> {
         let stored = writer.stored();
         (self.totals.stored_data, self.totals.stored_meta) = (stored.data, stored.meta);
         self.report.totals(&self.totals);
+        let sorted = self.sorted.totals();
+        self.report.sorted = SortedReport::sum(std::iter::once(&sorted));
         let keys = esker_repo::listing::ids(self.repository.store(), ObjectKind::Key)?.into_keys().collect();
         Ok(Manifest {
             label: self.report.label.clone(),
@@ -189,7 +192,7 @@ impl<'a> Run<'a> {
             segments: Vec::new(),
             packs: Vec::new(),
             encoders: encoders.into_iter().collect(),
-            sorted: (!self.request.no_reencode).then(|| self.sorted.totals()),
+            sorted: (!self.request.no_reencode).then_some(sorted),
             totals: self.totals,
         })
     }

@@ -7,6 +7,8 @@ use esker_format::ObjectId;
 use esker_format::manifest::Totals;
 use serde::Serialize;
 
+use crate::sorted_report::SortedReport;
+
 /// The outcome of one backup. Bytes are bytes, times milliseconds since 1970.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct BackupReport {
@@ -44,6 +46,8 @@ pub struct BackupReport {
     pub left_over_bytes: u64,
     /// Share of the backup's bytes that did not have to be stored, 0 to 1.
     pub reuse_ratio: f64,
+    /// How the bytes of new tables went.
+    pub sorted: SortedReport,
     /// What was left out by rule.
     pub left_out: Vec<LeftOutLine>,
     /// The spread of commit ids over the replicas of each partition, worst first.

@@ -4,6 +4,7 @@
 //! 23 to 16 the variant of the algorithm, 15 to 0 its parameter.
 
 use super::snappy::Version;
+use super::zstd_library::Release;
 use crate::compression::{LZ4, LZ4HC, SNAPPY, ZSTD};
 
 /// The number of an encoder, never 0. Not every number is assigned: see [`EncoderId::is_assigned`].
@@ -22,7 +23,7 @@ pub(super) enum Meaning {
     /// See [`super::lz4_high`].
     Lz4High { level: u16 },
     /// See [`super::zstd_library`].
-    Zstd157 { level: i16, frame_checksum: bool },
+    Zstd { release: Release, level: i16, frame_checksum: bool },
 }
 
 const SNAPPY_1_1_8: u8 = 8;
@@ -33,6 +34,7 @@ const SNAPPY_LEVEL: u16 = 1;
 const LZ4_CONTINUE: u8 = 1;
 const LZ4_FAST: u8 = 2;
 const LZ4HC_1_10_0: u8 = 10;
+const ZSTD_1_5_4: u8 = 0x54;
 const ZSTD_1_5_7: u8 = 0x57;
 const FRAME_CHECKSUM: u8 = 0x80;
 
@@ -64,8 +66,8 @@ impl EncoderId {
         Self::new(LZ4HC, LZ4HC_1_10_0, level)
     }
 
-    const fn zstd_1_5_7(level: i16) -> Self {
-        Self::new(ZSTD, ZSTD_1_5_7, level as u16)
+    const fn zstd(variant: u8, level: i16) -> Self {
+        Self::new(ZSTD, variant, level as u16)
     }
 
     /// Whether this version of Esker has an encoder of this id.
@@ -94,8 +96,13 @@ impl EncoderId {
             (LZ4, LZ4_CONTINUE) if LZ4_ACCELERATIONS.contains(&parameter) => Some(Meaning::Lz4Continue { acceleration: parameter }),
             (LZ4, LZ4_FAST) if LZ4_ACCELERATIONS.contains(&parameter) => Some(Meaning::Lz4Fast { acceleration: parameter }),
             (LZ4HC, LZ4HC_1_10_0) if LZ4HC_LEVELS.contains(&parameter) => Some(Meaning::Lz4High { level: parameter }),
-            (ZSTD, _) if variant & !FRAME_CHECKSUM == ZSTD_1_5_7 && level != 0 && ZSTD_LEVELS.contains(&level) => {
-                Some(Meaning::Zstd157 { level, frame_checksum })
+            (ZSTD, _) if level != 0 && ZSTD_LEVELS.contains(&level) => {
+                let release = match variant & !FRAME_CHECKSUM {
+                    ZSTD_1_5_4 => Release::V1_5_4,
+                    ZSTD_1_5_7 => Release::V1_5_7,
+                    _ => return None,
+                };
+                Some(Meaning::Zstd { release, level, frame_checksum })
             }
             _ => None,
         }
@@ -117,14 +124,42 @@ pub fn candidates(compression_type: u8, has_dictionary: bool) -> &'static [Encod
         EncoderId::snappy(SNAPPY_1_1_9),
         EncoderId::snappy(SNAPPY_1_1_10_CRC),
     ];
-    const ZSTD_IDS: [EncoderId; 7] = [
-        EncoderId::zstd_1_5_7(3),
-        EncoderId::zstd_1_5_7(1),
-        EncoderId::zstd_1_5_7(2),
-        EncoderId::zstd_1_5_7(6),
-        EncoderId::zstd_1_5_7(9),
-        EncoderId::zstd_1_5_7(-1),
-        EncoderId::zstd_1_5_7(5),
+    const ZSTD_IDS: [EncoderId; 35] = [
+        EncoderId::zstd(ZSTD_1_5_7, 3),
+        EncoderId::zstd(ZSTD_1_5_4, 3),
+        EncoderId::zstd(ZSTD_1_5_7, 1),
+        EncoderId::zstd(ZSTD_1_5_4, 6),
+        EncoderId::zstd(ZSTD_1_5_7, 6),
+        EncoderId::zstd(ZSTD_1_5_7, 2),
+        EncoderId::zstd(ZSTD_1_5_7, 5),
+        EncoderId::zstd(ZSTD_1_5_7, 4),
+        EncoderId::zstd(ZSTD_1_5_7, 9),
+        EncoderId::zstd(ZSTD_1_5_7, -1),
+        EncoderId::zstd(ZSTD_1_5_7, 7),
+        EncoderId::zstd(ZSTD_1_5_7, 8),
+        EncoderId::zstd(ZSTD_1_5_7, 10),
+        EncoderId::zstd(ZSTD_1_5_7, 12),
+        EncoderId::zstd(ZSTD_1_5_7, 15),
+        EncoderId::zstd(ZSTD_1_5_7, 19),
+        EncoderId::zstd(ZSTD_1_5_7, 22),
+        EncoderId::zstd(ZSTD_1_5_7, -3),
+        EncoderId::zstd(ZSTD_1_5_7, -5),
+        EncoderId::zstd(ZSTD_1_5_7, -7),
+        EncoderId::zstd(ZSTD_1_5_4, 2),
+        EncoderId::zstd(ZSTD_1_5_4, 5),
+        EncoderId::zstd(ZSTD_1_5_4, 4),
+        EncoderId::zstd(ZSTD_1_5_4, 9),
+        EncoderId::zstd(ZSTD_1_5_4, -1),
+        EncoderId::zstd(ZSTD_1_5_4, 7),
+        EncoderId::zstd(ZSTD_1_5_4, 8),
+        EncoderId::zstd(ZSTD_1_5_4, 10),
+        EncoderId::zstd(ZSTD_1_5_4, 12),
+        EncoderId::zstd(ZSTD_1_5_4, 15),
+        EncoderId::zstd(ZSTD_1_5_4, 19),
+        EncoderId::zstd(ZSTD_1_5_4, 22),
+        EncoderId::zstd(ZSTD_1_5_4, -3),
+        EncoderId::zstd(ZSTD_1_5_4, -5),
+        EncoderId::zstd(ZSTD_1_5_4, -7),
     ];
     const LZ4HC_IDS: [EncoderId; 5] =
         [EncoderId::lz4hc(9), EncoderId::lz4hc(4), EncoderId::lz4hc(3), EncoderId::lz4hc(6), EncoderId::lz4hc(12)];

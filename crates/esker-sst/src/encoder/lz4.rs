@@ -10,6 +10,8 @@
 
 use super::bytes::{Sink, common_length, load32, load64};
 use super::lz4_dictionary::Lz4Dictionary;
+use super::lz4_sequence::{put_literals, put_match};
+use super::lz4_table::{Candidates, Hash, Hash4, Hash5, Table};
 
 /// Inputs of this size and more use the table of 4,096 places whichever the call (`LZ4_64Klimit`).
 const SMALL_INPUT_END: usize = 65_547;
@@ -22,75 +24,6 @@ const MIN_MATCH: usize = 4;
 const MAX_DISTANCE: usize = 65_535;
 /// After 64 misses the search steps one byte further (`LZ4_skipTrigger`).
 const SKIP_TRIGGER: u32 = 6;
-/// The longest length that fits a token.
-const TOKEN_MAX: usize = 15;
-
-/// A hash of what stands at a position, fit for a table of `PLACES` places.
-pub(super) trait Hash<const PLACES: usize> {
-    fn of(bytes: u64) -> usize;
-}
-
-/// 5 bytes to 12 bits (`LZ4_hash5`, little-endian, tables of 32-bit positions on 64-bit machines).
-pub(super) struct Hash5;
-impl Hash<4096> for Hash5 {
-    #[inline(always)]
-    fn of(bytes: u64) -> usize {
-        ((bytes << 24).wrapping_mul(889_523_592_379) >> 52) as usize
-    }
-}
-
-/// 4 bytes to 13 bits (`LZ4_hash4`, tables of 16-bit positions).
-struct Hash4;
-impl Hash<8192> for Hash4 {
-    #[inline(always)]
-    fn of(bytes: u64) -> usize {
-        ((bytes as u32).wrapping_mul(2_654_435_761) >> 19) as usize
-    }
-}
-
-/// Last positions by hash, plus an offset that grows from block to block: entries of blocks before are below it and read as
-/// position 0, which is what the zero of a cleared table means. So the table is cleared once in 4 GiB.
-#[derive(Debug)]
-struct Table<const PLACES: usize> {
-    entries: Box<[u32; PLACES]>,
-    offset: u32,
-    /// The offset for the next block.
-    next: u32,
-}
-
-impl<const PLACES: usize> Table<PLACES> {
-    fn new() -> Self {
-        Self { entries: Box::new([0; PLACES]), offset: 0, next: 0 }
-    }
-
-    fn start(&mut self, len: u32) {
-        self.offset = self.next;
-        self.next = match self.offset.checked_add(len) {
-            Some(next) => next,
-            None => {
-                self.entries.fill(0);
-                self.offset = 0;
-                len
-            }
-        };
-    }
-}
-
-/// Places for candidates: a table of this block alone, or one that was filled from a dictionary.
-pub(super) trait Candidates {
-    /// Remembers `at` under `hash` and returns the position remembered before, if that may be a match.
-    fn replace(&mut self, hash: usize, at: usize) -> Option<usize>;
-}
-
-impl<const PLACES: usize> Candidates for Table<PLACES> {
-    #[inline(always)]
-    fn replace(&mut self, hash: usize, at: usize) -> Option<usize> {
-        let place = self.entries.get_mut(hash)?;
-        let before = place.saturating_sub(self.offset) as usize;
-        *place = self.offset.wrapping_add(at as u32);
-        Some(before)
-    }
-}
 
 /// One thread's LZ4 encoder.
 #[derive(Debug)]
@@ -225,41 +158,4 @@ impl Search {
             here = ahead;
         }
     }
-}
-
-/// Writes a token with its literals, `bytes[from..to]`, and returns where the token stands.
-#[inline(always)]
-fn put_literals(output: &mut Sink, bytes: &[u8], from: usize, to: usize) -> usize {
-    let token = output.len();
-    let len = to.wrapping_sub(from);
-    if len < TOKEN_MAX {
-        output.push((len as u8) << 4);
-    } else {
-        output.push((TOKEN_MAX as u8) << 4);
-        put_length(output, len.wrapping_sub(TOKEN_MAX));
-    }
-    output.copy(bytes, from, len);
-    token
-}
-
-/// Writes a distance and the length of a match beyond the least.
-#[inline(always)]
-fn put_match(output: &mut Sink, token: usize, distance: usize, length: usize) {
-    output.push_wide((distance as u16).to_le_bytes(), 2);
-    if length < TOKEN_MAX {
-        output.or_at(token, length as u8);
-    } else {
-        output.or_at(token, TOKEN_MAX as u8);
-        put_length(output, length.wrapping_sub(TOKEN_MAX));
-    }
-}
-
-/// What exceeds a token's 15: bytes of 255, then the rest.
-#[inline(always)]
-fn put_length(output: &mut Sink, mut rest: usize) {
-    while rest >= 255 {
-        output.push(255);
-        rest = rest.wrapping_sub(255);
-    }
-    output.push(rest as u8);
 }

@@ -1,7 +1,7 @@
 //! LZ4's view of a dictionary: the bytes before the block, and a hash table filled from them.
 
 use super::bytes::load64;
-use super::lz4::{Candidates, Hash, Hash5};
+use super::lz4_table::{Candidates, Hash, Hash5};
 
 /// The last 64 KiB of a dictionary are used.
 const WINDOW: usize = 65_536;

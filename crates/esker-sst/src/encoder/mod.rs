@@ -10,6 +10,8 @@ mod id;
 mod lz4;
 mod lz4_dictionary;
 mod lz4_high;
+mod lz4_sequence;
+mod lz4_table;
 mod self_test;
 mod snappy;
 mod snappy_hash;
@@ -87,8 +89,8 @@ impl Encoder {
             Meaning::Lz4Fast { .. } | Meaning::Lz4High { .. } if !dictionary.is_empty() => return Err(EncoderFault::TakesNoDictionary(id)),
             Meaning::Lz4Fast { acceleration } => Algorithm::Lz4(Lz4::fast(acceleration)),
             Meaning::Lz4High { level } => Algorithm::Lz4High(Lz4High::new(level).ok_or(EncoderFault::Library(id))?),
-            Meaning::Zstd157 { level, frame_checksum } => {
-                Algorithm::Zstd(Zstd::new(level, frame_checksum, dictionary).ok_or(EncoderFault::Library(id))?)
+            Meaning::Zstd { release, level, frame_checksum } => {
+                Algorithm::Zstd(Zstd::new(release, level, frame_checksum, dictionary).ok_or(EncoderFault::Library(id))?)
             }
         };
         Ok(Self { id, algorithm })

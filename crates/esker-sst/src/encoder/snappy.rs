@@ -45,6 +45,7 @@ pub(super) struct Snappy {
 #[derive(Debug)]
 struct Table {
     entries: Box<[u32; MAX_PLACES]>,
+    /// A multiple of [`FRAGMENT`], so that no position added to it overflows.
     offset: u32,
     mask: u32,
 }
@@ -185,5 +186,23 @@ fn put_short_copy(output: &mut Sink, distance: usize, length: usize) {
     } else {
         let element = 2 | length.wrapping_sub(1) << 2 | distance << 8;
         output.push_wide(element.to_le_bytes(), 3);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRAGMENT, MAX_PLACES, Snappy, Version};
+
+    #[test]
+    fn a_new_fragment_finds_nothing_of_the_one_before() {
+        let mut snappy = Snappy::new(Version::V1_1_10);
+        for offset in [0, 1 << 20, 0xfffe_0000, 0xffff_0000] {
+            snappy.table.offset = offset;
+            for _ in 0..3 {
+                snappy.table.start(FRAGMENT, MAX_PLACES);
+                assert_eq!(snappy.table.replace::<super::Of15Bits>(7, FRAGMENT - 1), 0);
+                assert_eq!(snappy.table.replace::<super::Of15Bits>(7, 400), FRAGMENT - 1);
+            }
+        }
     }
 }

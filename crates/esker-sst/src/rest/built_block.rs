@@ -69,6 +69,14 @@ impl BuiltBlock {
     /// Most numbers of a description.
     pub const NUMBERS_MAX: usize = 6;
 
+    /// What of each key the facts must hash for this block; `None` if it is no filter.
+    pub fn filter_keys(&self) -> Option<FilterKeys> {
+        match self {
+            Self::Filter { keys, .. } => Some(*keys),
+            Self::Index { .. } | Self::IndexTop { .. } | Self::FilterTop { .. } => None,
+        }
+    }
+
     /// The encoder that compresses the block. Filters are not compressed.
     pub fn encoder(&self) -> Option<EncoderId> {
         match self {

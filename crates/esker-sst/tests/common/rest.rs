@@ -86,7 +86,7 @@ pub fn rebuilt(table: &[u8]) -> Counts {
                 let (kind, numbers) = block.to_numbers();
                 counts.descriptions += 1 + numbers.len() as u64;
                 let block = BuiltBlock::from_numbers(kind, &numbers).unwrap();
-                builder.build(&block, map.data_end + out.len() as u64, &mut &mut out).unwrap();
+                builder.build(&block, map.data_end + out.len() as u64, &mut out).unwrap();
                 counts.compressed += u64::from(block.encoder().is_some());
                 match block {
                     BuiltBlock::Filter { .. } => counts.filter_built += 1,
@@ -156,4 +156,16 @@ fn entries_of_index(content: &[u8], deltas: bool) -> u64 {
         entries += 1;
     }
     entries
+}
+
+/// The descriptions of the blocks of a table that can be built.
+pub fn descriptions(table: &[u8]) -> Vec<BuiltBlock> {
+    let map = map(table);
+    let rest = &table[map.data_end as usize..];
+    let facts = facts(table, &map, FilterKeys::of(&map, rest, map.data_end));
+    let built = |part| match part {
+        RestPart::Built { block, .. } => Some(block),
+        RestPart::Kept { .. } => None,
+    };
+    plan(&map, rest, map.data_end, &facts).into_iter().filter_map(built).collect()
 }

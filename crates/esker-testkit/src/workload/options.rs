@@ -1,43 +1,51 @@
 //! RocksDB options: NebulaGraph's block layout, level sizes scaled down so that an engine of a few
 //! hundred megabytes has the levels and compactions of a large one.
 
-use rocksdb::{BlockBasedIndexType, BlockBasedOptions, DBCompressionType, InfoLogger, LogLevel, Options};
+use rocksdb::{InfoLogger, LogLevel, Options};
 
 use super::{Compression, Kind, Workload};
 
 const MIB: u64 = 1 << 20;
-const BLOCK_BYTES: usize = 8 << 10;
-const BLOOM_BITS_PER_KEY: f64 = 10.0;
+const BLOCK_BYTES: u64 = 8 << 10;
+const BLOOM_BITS_PER_KEY: u32 = 10;
 /// The bound above which `Kind::Blobs` moves values into blob files.
 const BLOB_BYTES_MIN: u64 = 4 << 10;
 
-/// Options of a live engine. Replicas differ in write buffer and target file size, so that no SST
-/// of one has the bounds of another's: 2 to 5 MiB and 4 to 7 MiB.
-pub fn engine_options(workload: &Workload, replica: u32) -> Options {
+/// Options of a live engine as RocksDB's option string, which every version of RocksDB parses: so
+/// engines of the bundled and of another RocksDB are told the same. Replicas differ in write buffer
+/// and target file size, so that no SST of one has the bounds of another's: 2 to 5 MiB and 4 to 7 MiB.
+pub fn engine_option_string(workload: &Workload, replica: u32) -> String {
     let steps = u64::from(replica % 4);
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.set_error_if_exists(true);
-    options.set_block_based_table_factory(&table_options(workload));
-    options.set_compression_type(compression_type(workload.compression));
-    options.set_write_buffer_size(((2 + steps) * MIB) as usize);
-    options.set_max_write_buffer_number(4);
-    options.set_target_file_size_base((4 + steps) * MIB);
-    options.set_max_bytes_for_level_base(8 * MIB);
-    options.set_level_compaction_dynamic_level_bytes(true);
-    options.set_max_background_jobs(2);
-    options.set_max_subcompactions(2);
-    options.set_stats_dump_period_sec(0);
-    options.set_stats_persist_period_sec(0);
-    options.set_log_level(LogLevel::Warn);
+    let table = format!(
+        "block_size={BLOCK_BYTES};index_type=kTwoLevelIndexSearch;partition_filters=true;\
+         filter_policy=bloomfilter:{BLOOM_BITS_PER_KEY}:false;format_version={}",
+        workload.format_version
+    );
+    let mut options = format!(
+        "create_if_missing=true;error_if_exists=true;compression={};write_buffer_size={};max_write_buffer_number=4;\
+         target_file_size_base={};max_bytes_for_level_base={};level_compaction_dynamic_level_bytes=true;\
+         max_background_jobs=2;max_subcompactions=2;stats_dump_period_sec=0;stats_persist_period_sec=0;\
+         info_log_level=WARN_LEVEL;block_based_table_factory={{{table}}};",
+        compression_name(workload.compression),
+        (2 + steps) * MIB,
+        (4 + steps) * MIB,
+        8 * MIB,
+    );
     if workload.kind == Kind::Blobs {
-        options.set_enable_blob_files(true);
-        options.set_min_blob_size(BLOB_BYTES_MIN);
-        options.set_blob_file_size(4 * MIB);
-        options.set_blob_compression_type(compression_type(workload.compression));
-        options.set_enable_blob_gc(true);
+        options += &format!(
+            "enable_blob_files=true;min_blob_size={BLOB_BYTES_MIN};blob_file_size={};blob_compression_type={};\
+             enable_blob_garbage_collection=true;",
+            4 * MIB,
+            compression_name(workload.compression),
+        );
     }
     options
+}
+
+/// The same for the bundled RocksDB.
+pub fn engine_options(workload: &Workload, replica: u32) -> Options {
+    let string = engine_option_string(workload, replica);
+    Options::default().get_options_from_string(&string).unwrap_or_else(|error| panic!("{string}: {error}"))
 }
 
 /// Options to read a checkpoint with, which leave no info LOG in it.
@@ -47,22 +55,11 @@ pub fn reading_options() -> Options {
     options
 }
 
-fn table_options(workload: &Workload) -> BlockBasedOptions {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_size(BLOCK_BYTES);
-    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-    table.set_partition_filters(true);
-    table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
-    let format_version = i32::try_from(workload.format_version).expect("a small number");
-    table.set_format_version(format_version);
-    table
-}
-
-fn compression_type(compression: Compression) -> DBCompressionType {
+const fn compression_name(compression: Compression) -> &'static str {
     match compression {
-        Compression::None => DBCompressionType::None,
-        Compression::Lz4 => DBCompressionType::Lz4,
-        Compression::Zstd => DBCompressionType::Zstd,
-        Compression::Snappy => DBCompressionType::Snappy,
+        Compression::None => "kNoCompression",
+        Compression::Lz4 => "kLZ4Compression",
+        Compression::Zstd => "kZSTD",
+        Compression::Snappy => "kSnappyCompression",
     }
 }

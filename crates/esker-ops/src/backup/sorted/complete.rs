@@ -6,6 +6,7 @@ use blake3::Hasher;
 use esker_cluster::{FileKind, SourceFile};
 use esker_dedup::sorted::{MergedBlocks, Probe, Refusal, rest};
 use esker_format::file_table::FileContent;
+use esker_format::limits::TABLE_REST_MAX;
 use esker_format::recipe::Piece;
 use esker_format::table_recipe::TableBlocks;
 
@@ -18,8 +19,6 @@ use crate::error::Result;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
-/// Bytes behind the data blocks, at most; a table with more is stored as bytes.
-const REST_BYTES_MAX: u64 = 256 << 20;
 
 /// Completes a table whose data blocks are all merged.
 pub(super) fn complete(
@@ -31,8 +30,9 @@ pub(super) fn complete(
 ) -> Result<Fate> {
     let source = SourceFile::open(pending.table.root, pending.table.entry)?;
     let kept_blocks: u64 = parts.iter().map(|part| part.kept_bytes).sum();
-    let (mut blocks, mut facts) = (Vec::new(), Some(probe.facts()));
+    let (mut blocks, mut facts, mut hashed) = (Vec::new(), Some(probe.facts()), None);
     for part in parts {
+        hashed = part.whole;
         blocks.extend(part.pieces);
         facts = facts.zip(part.facts).map(|(mut all, later)| {
             all.join(later);
@@ -41,10 +41,17 @@ pub(super) fn complete(
     }
     let rest_offset = blocks.last().map_or(0, |piece| piece.offset + piece.len);
     let rest_len = source.size().saturating_sub(rest_offset);
-    if rest_len > REST_BYTES_MAX {
+    if rest_len > TABLE_REST_MAX {
         return Ok(Fate::Refused(Refusal::Damaged));
     }
-    let Some((hash, rest_bytes)) = hash_all(&source, &blocks, rest_offset)? else { return Ok(Fate::Refused(Refusal::Replay)) };
+    let hasher = match hashed {
+        Some(hasher) => Some(hasher),
+        None => hash_blocks(&source, &blocks)?,
+    };
+    let Some(mut hasher) = hasher else { return Ok(Fate::Refused(Refusal::Replay)) };
+    let mut rest_bytes = vec![0; usize::try_from(rest_len).unwrap_or(0)];
+    source.read_at(rest_offset, &mut rest_bytes)?;
+    let hash = *hasher.update(&rest_bytes).finalize().as_bytes();
     let Ok(map) = read_map(&source, pending) else { return Ok(Fate::Refused(Refusal::Damaged)) };
     let described = rest::describe(&map, &rest_bytes, rest_offset, facts, worker)?;
     encoders.extend(described.encoders);
@@ -56,19 +63,15 @@ pub(super) fn complete(
         chunks += piece.chunks().count() as u64;
         recipe.push(store_piece(worker.writer, piece)?);
     }
-    let (size, identity) = (source_size(pending), pending.table.identity);
+    let (size, identity) = (pending.table.entry.size, pending.table.identity);
     let inode = inode_of(pending.table.entry, identity.as_ref());
     let content = FileContent { size, hash, role: role_of(FileKind::Table), inode, identity, chunks, recipe };
     Ok(Fate::Sorted { content, kept_bytes: kept_blocks + described.kept_bytes })
 }
 
-fn source_size(pending: &Pending<'_, '_>) -> u64 {
-    pending.table.entry.size
-}
-
-/// BLAKE3 of the file, and the bytes behind its data blocks; `None` if the pieces do not stand side by side or a piece has
-/// other bytes than those that were merged.
-fn hash_all(source: &SourceFile<'_>, blocks: &[TableBlocks], rest_offset: u64) -> Result<Option<([u8; 32], Vec<u8>)>> {
+/// BLAKE3 of the data blocks of a table that several merges had a part of; `None` if their pieces do not stand side by side
+/// or a piece has other bytes than those that were merged.
+fn hash_blocks(source: &SourceFile<'_>, blocks: &[TableBlocks]) -> Result<Option<Hasher>> {
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; READ_BYTES.min(usize::try_from(source.size()).unwrap_or(READ_BYTES))];
     let mut at = 0;
@@ -90,8 +93,5 @@ fn hash_all(source: &SourceFile<'_>, blocks: &[TableBlocks], rest_offset: u64) -
             return Ok(None);
         }
     }
-    let mut rest = vec![0; usize::try_from(source.size().saturating_sub(rest_offset)).unwrap_or(0)];
-    source.read_at(rest_offset, &mut rest)?;
-    hasher.update(&rest);
-    Ok(Some((*hasher.finalize().as_bytes(), rest)))
+    Ok(Some(hasher))
 }

@@ -7,7 +7,7 @@ use crate::rest::built_block::{BuiltBlock, FilterRange};
 use crate::rest::facts::TableFacts;
 use crate::rest::filter_keys::{FilterKeys, KeyHash};
 use crate::rest::proposal::Proposal;
-use crate::rest::proposal::index::{IndexKeys, top_form};
+use crate::rest::proposal::index::{IndexKeys, told_interval, top_form};
 use crate::rest::separator::Separators;
 use crate::rest::stored_rest::StoredRest;
 use crate::table_map::TableMap;
@@ -125,8 +125,7 @@ fn propose_of_blocks(
         proposals.extend(proposal(stored, facts, entry.handle, &[range]));
         first = last + 1;
     }
-    let told = u32::try_from(map.tail.properties.index_restart_interval).unwrap_or_default();
-    let form = top_form(content, top, layout, keys, told)?;
+    let form = top_form(content, top, layout, keys, told_interval(map))?;
     proposals.push(Proposal { handle: top, compression_type: 0, ways: vec![BuiltBlock::FilterTop { form }] });
     Some(())
 }

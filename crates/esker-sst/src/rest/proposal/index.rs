@@ -44,7 +44,7 @@ pub(in crate::rest) fn propose(
         looks.push(look(*handle, stored, layout, &mut plain, |key| rules.next_key(key))?);
     }
     let keys = rules.keys()?;
-    let told = u32::try_from(map.tail.properties.index_restart_interval).unwrap_or_default();
+    let told = told_interval(map).max(longest_interval(&looks));
     let gaps = has_gaps(facts);
     let mut first = 0;
     for look in &looks {
@@ -74,12 +74,23 @@ impl Look {
             first_keys: layout.first_keys,
             gaps_end_sharing: false,
             uniform_keys: self.uniform_keys,
-            // With one restart, any interval that is not too short.
+            // With one restart, any interval that is not too short; the same for all blocks, as that takes less to store.
             restart_interval: self.restart_interval.unwrap_or(told.max(entries).max(1)),
             seek_type: keys.seek_type,
             encoder: None,
         }
     }
+}
+
+/// Restart interval of index blocks that the writer was told; 0 if unknown.
+pub(super) fn told_interval(map: &TableMap) -> u32 {
+    u32::try_from(map.tail.properties.index_restart_interval).unwrap_or_default()
+}
+
+/// The restart interval of those blocks that show it, or how long it is at least.
+fn longest_interval(looks: &[Look]) -> u32 {
+    let interval = |look: &Look| look.restart_interval.unwrap_or(u32::try_from(look.entries).unwrap_or(u32::MAX));
+    looks.iter().map(interval).max().unwrap_or_default()
 }
 
 /// Goes through an index block.
