@@ -15,5 +15,6 @@ mod main_job;
 mod output;
 mod retention;
 mod run_cache;
+mod sorted;
 mod sources;
 mod together;

@@ -241,7 +241,7 @@ impl<T: SweepTarget> Sweep<'_, T> {
                 });
                 if is_last { self.rest(planned.place.file, context, rebuilder) } else { Ok(()) }
             }
-            Err((chunk, error)) if error.is_damage() => {
+            Err((chunk, error)) if error.is_damage() || matches!(error, OpsError::Encoder(_)) => {
                 if let Some(mut state) = self.state(planned.place.file) {
                     state.has_failed = true;
                 }
@@ -297,7 +297,9 @@ impl<T: SweepTarget> Sweep<'_, T> {
                 self.target.put(place, 0, &bytes)?;
                 self.target.done(place)
             }
-            Err(error) if error.is_damage() => self.target.failed(place, sources.blamed, of_file(self.name(file), error)),
+            Err(error) if error.is_damage() || matches!(error, OpsError::Encoder(_)) => {
+                self.target.failed(place, sources.blamed, of_file(self.name(file), error))
+            }
             Err(error) => Err(error),
         }
     }

@@ -118,29 +118,26 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
 
     fn known_content(&mut self, entry: &Entry, path: &[u8], identity: Option<&TableIdentity>) -> Result<Option<FileContent>> {
         let Some(content) = self.known.find(entry, path, identity).cloned() else { return Ok(None) };
-        if self.run.request.no_reencode && self.is_sorted(&content)? {
+        if self.run.request.no_reencode && !self.is_bytes(&content)? {
             return Ok(None);
         }
         // While a prune is at work, or after damage, what a manifest names need not exist for this writer.
         if self.run.reuse || self.is_all_there(&content)? { Ok(Some(content)) } else { Ok(None) }
     }
 
-    /// Whether a file is made of sorted runs.
-    fn is_sorted(&mut self, content: &FileContent) -> Result<bool> {
-        let (Some(piece), Some(_)) = (content.recipe.first(), &content.identity) else { return Ok(false) };
-        match read_piece(self.writer.reader(), &mut ReadContext::new()?, piece) {
-            Ok(piece) => Ok(!matches!(piece, Piece::Bytes(_))),
-            Err(error) if error.is_damage() => Ok(true),
+    /// Whether a file is stored as bytes, so that no encoder is needed to restore it.
+    fn is_bytes(&mut self, content: &FileContent) -> Result<bool> {
+        let Some(first) = content.recipe.first().filter(|_| content.role == FileRole::Table) else { return Ok(true) };
+        match read_piece(self.writer.reader(), context(&mut self.context)?, first) {
+            Ok(piece) => Ok(matches!(piece, Piece::Bytes(_))),
+            Err(error) if error.is_damage() => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Whether every chunk of a file exists for this writer and, if nothing is trusted, reads whole.
     fn is_all_there(&mut self, content: &FileContent) -> Result<bool> {
-        let context = match &mut self.context {
-            Some(context) => context,
-            none => none.insert(ReadContext::new()?),
-        };
+        let context = context(&mut self.context)?;
         for piece in &content.recipe {
             if !self.writer.holds(piece)? {
                 return Ok(false);
@@ -179,6 +176,13 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
             ChunkId(content.hash).short(),
         ));
         Ok(false)
+    }
+}
+
+fn context(kept: &mut Option<ReadContext>) -> Result<&mut ReadContext> {
+    match kept {
+        Some(context) => Ok(context),
+        none => Ok(none.insert(ReadContext::new()?)),
     }
 }
 

@@ -114,11 +114,10 @@ pub(super) fn merge_group(
         for _ in 0..job.threads.max(1) {
             scope.spawn(|| {
                 fault.note(Worker::new(repository, writer).and_then(|mut worker| {
-                    while let Some(range) = group.ranges.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        if fault.is_set() {
-                            break;
-                        }
-                        group.merge(range, &mut worker)?;
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(range) = group.ranges.get(number).filter(|_| !fault.is_set()) else { break };
+                        group.merge(number, range, &mut worker)?;
                     }
                     let stored = worker.stored;
                     let mut totals = lock(&group.totals);
@@ -154,7 +153,7 @@ fn ranges_of(number: usize, class: &Class) -> Vec<Range> {
 }
 
 impl Group<'_, '_, '_> {
-    fn merge(&self, range: &Range, worker: &mut Worker<'_>) -> Result<()> {
+    fn merge(&self, number: usize, range: &Range, worker: &mut Worker<'_>) -> Result<()> {
         self.job.cancel.check()?;
         let Some(class) = self.classes.get(range.class) else { return Ok(()) };
         let (low, high) = (range.low.as_deref(), range.high.as_deref());
@@ -183,13 +182,12 @@ impl Group<'_, '_, '_> {
             totals.literal_bytes += outcome.literal_bytes;
             totals.lost_runs += outcome.lost_runs;
         }
-        let range_number = self.ranges.iter().position(|other| std::ptr::eq(other, range)).unwrap_or(0);
         let tables: Vec<&Surveyed> = open.iter().map(|(table, ..)| *table).collect();
         for (_, source, _) in open {
             source.finish()?;
         }
         for (table, merged) in tables.into_iter().zip(outcome.tables) {
-            self.advance(table, range_number, merged.outcome, worker)?;
+            self.advance(table, number, merged.outcome, worker)?;
         }
         Ok(())
     }
