@@ -195,7 +195,12 @@ class FreshRepositories(Folders):
                     hosts = self.root / f"hosts {mode}"
                     for name in ("one", "two"):
                         self.host(hosts / name, day)
-                    sources = [part for name in ("one", "two") for part in ("--host", f"{name}={hosts / name}")]
+                    # Engines, with tables of many kinds.
+                    self.restore(GOLDEN / "sorted-plain", f"day0{day}", [])
+                    for name in ("host0", "host2"):
+                        shutil.rmtree(hosts / name, ignore_errors=True)
+                        (self.root / "out" / name).rename(hosts / name)
+                    sources = [part for name in ("one", "two", "host0", "host2") for part in ("--host", f"{name}={hosts / name}")]
                     # 4: done, with the warning that there is no engine in these folders.
                     self.esker(repo, *secret, "backup", *sources, "--label", f"day {day}", codes=(0, 4))
                     lines = comparable(listing(str(hosts)))

@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 import esker_reader
 from esker import keys, recipe, records
 from esker.backup import find, plan_host
+from esker.checksums import block_trailer
+from esker.data_block import build_block
+from esker.encoders import encoder
 from esker.errors import Damage, ReaderError, TooNew, WrongSecret
 from esker.pack import open_frame, read_frame_table
 from esker.repository import Repository
@@ -357,12 +360,15 @@ class Writer:
         pieces = [self.chunk(2, b"\x01" + counted([row])) for row in rows]
         return varint(len(rows)) + counted(pieces)
 
-    def file(self, path: bytes, content: bytes, size=None, digest=None, role=0, operations=None) -> bytes:
+    def file(self, path: bytes, content: bytes, size=None, digest=None, role=0, operations=None, pieces=None, chunks=None) -> bytes:
+        """A row; `pieces`, each behind its type byte, and `chunks` instead of `operations`."""
         if operations is None:
             operations = [b"\x03" + blob(content)] if content else []
-        pieces = [self.chunk(2, b"\x05\x01" + counted([operation])) for operation in operations]
+        if pieces is None:
+            pieces = [b"\x01" + counted([operation]) for operation in operations]
+            chunks = sum(operation[0] == recipe.CHUNK for operation in operations)
+        pieces = [self.chunk(2, b"\x05" + piece) for piece in pieces]
         size = len(content) if size is None else size
-        chunks = sum(operation[0] == recipe.CHUNK for operation in operations)
         body = varint(size) + (digest or blake3(content).digest()) + bytes([role]) + b"\x01\x00" + varint(chunks) + counted(pieces)
         return self.row(path, 1, body)
 
@@ -382,6 +388,67 @@ class Writer:
             record += bytes(6)
         self.packs()
         self.named("manifests", records.MANIFEST, record)
+
+
+def columns(width: int, rows: list) -> bytes:
+    return varint(len(rows)) + b"".join(blob(b"".join(varint(row[at]) for row in rows)) for at in range(width))
+
+
+class HandMadeTable:
+    """A run of four entries, and the pieces of a table over it: a block, zeros, bytes, and an index over the block."""
+
+    DICTIONARY, KEPT = b"the words of a dictionary, " * 9, b"kept as they are"
+    KEYS = [b"apple", b"apple", b"apple pie", b"b"]
+    OWN = 77 << 8 | 1
+
+    def __init__(self, w: Writer, **changes):
+        """The changes: `order` and `timestamp_size` of the run, `start` of the copy, `encoder`, `kept_length`, `hash`, `offset`,
+        `filter_keys`, `numbers` of the index."""
+        self.w, self.changes = w, changes
+        order, size = changes.get("order", 0), changes.get("timestamp_size", 0)
+        self.run = w.chunk(records.RUN, bytes([order, size]) + self.run_columns() + bytes(4 * size))
+        value = b"a value of the words of a dictionary"
+        sequences = [5, 0, self.OWN >> 8]
+        rows = [(key + (number << 8 | 1).to_bytes(8, "little"), value) for key, number in zip(self.KEYS[1:], sequences)]
+        form = recipe.BlockForm(4, 0x0401_0001, 16, 0, True, False, False)
+        payload = encoder(form.encoder, self.DICTIONARY)(build_block(form, rows))
+        assert len(payload) < sum(len(value) for _, value in rows)
+        self.blocks = payload + block_trailer(4, 0, 0, payload, 4) + bytes(100) + self.KEPT
+        handle = b"\x00" + varint(len(payload))
+        index = b"\x00\x01" + varint(len(handle)) + b"b" + handle + bytes(4) + (1).to_bytes(4, "little")
+        self.rest = b"end" + index + block_trailer(4, 0, len(self.blocks) + 3, index, 0)
+
+    def run_columns(self) -> bytes:
+        values = [b"", *[b"a value of the words of a dictionary"] * 3]
+        lengths = (bytes([0, 5, 5, 0]), bytes([5, 0, 4, 1]), b"apple pieb", bytes(map(len, values)), b"".join(values))
+        return b"\x04" + b"".join(map(blob, lengths)) + b"\x01" * 4 + b"\x04\x01" + bytes([0, 1, 2, 3])
+
+    def use(self, content: bytes, length=None) -> bytes:
+        return self.w.chunk(1, content) + varint(len(content) if length is None else length)
+
+    def head(self, data: bytes, offset: int) -> bytes:
+        return varint(len(data)) + self.changes.get("hash", blake3(data).digest()) + varint(offset)
+
+    def blocks_piece(self) -> bytes:
+        form = b"\x04" + self.changes.get("encoder", 0x0401_0001).to_bytes(4, "little") + b"\x10\x00\x01"
+        kept = self.use(self.KEPT, self.changes.get("kept_length"))
+        lists = counted([self.use(self.DICTIONARY)]) + counted([form]) + counted([self.run + b"\x00" + blob(self.KEYS[1])]) + counted([kept])
+        blocks = columns(2, [(2, 3), (1, 100), (0, self.changes.get("kept_length", len(self.KEPT)))])
+        copies, trailers = columns(3, [(0, 2 * self.changes.get("start", 1), 3)]), columns(2, [(0, 1), (1, 1), (2, 1)])
+        own = b"\x01\x01" + varint(self.OWN >> 8) + b"\x00"
+        return b"\x02" + self.head(self.blocks, 0) + b"\x00\x00" + b"\x04" + bytes(4) + lists + blocks + copies + trailers + own
+
+    def rest_piece(self) -> bytes:
+        numbers = self.changes.get("numbers", [0, 1, 0x100, 1, 0, 0])
+        parts = [b"\x03" + blob(b"end"), b"\x04\x03" + counted([varint(number) for number in numbers])]
+        offset = self.changes.get("offset", len(self.blocks))
+        keys = b"\x01" + varint(self.changes.get("filter_keys", 0))
+        return b"\x03" + self.head(self.rest, offset) + b"\x04" + bytes(4) + keys + counted(parts)
+
+    def backup(self, pieces=None) -> None:
+        content = self.blocks + self.rest
+        pieces = pieces or [self.blocks_piece(), self.rest_piece()]
+        self.w.backup([self.w.row(b"", 2), self.w.file(b"a.sst", content, pieces=pieces, chunks=3)], 1, len(content))
 
 
 class Repositories(unittest.TestCase):
@@ -575,6 +642,57 @@ class Repositories(unittest.TestCase):
         self.assertEqual(repo.chunk(records.RUN, PLAIN.chunk_id(records.RUN, b"entries")), b"entries")
         self.assertEqual(find(repo, "hand-made", self.fail).manifest.sorted, records.SortedTotals(0, 0, 0, 0, 0, []))
         self.assertEqual(self.run_reader("verify", self.repo)[0], 0)
+
+    def table(self, make=lambda table: table.backup(), **changes) -> tuple:
+        """Restores a table that is made by hand."""
+
+        def write(w: Writer):
+            w.format = 2
+            self.made = HandMadeTable(w, **changes)
+            make(self.made)
+
+        self.repo, self.out = (self.root / f"{name} {len(list(self.root.iterdir()))}" for name in ("repo", "out"))
+        return self.hand_made(write)
+
+    def test_a_table_is_rebuilt_from_its_runs(self):
+        self.assertEqual(self.table()[::2], (0, ""))
+        self.assertEqual((self.out / "h/a.sst").read_bytes(), self.made.blocks + self.made.rest)
+        self.assertEqual(self.run_reader("verify", self.repo)[::2], (0, ""))
+
+    def test_a_table_whose_recipe_does_not_fit(self):
+        blocks, rest, literal = HandMadeTable.blocks_piece, HandMadeTable.rest_piece, b"\x01" + counted([b"\x03" + blob(b"x")])
+        for why, changes in (
+            ("a piece does not make the bytes", {"hash": bytes(32)}),
+            ("out of order", {"order": 1}),
+            ("another order, or with other timestamps", {"timestamp_size": 8}),
+            ("beyond the end of a run", {"start": 2}),
+            ("of another length", {"kept_length": 15}),
+            ("a piece at 5 where", {"offset": 5}),
+            ("keys of an unknown kind", {"filter_keys": 3}),
+            ("data blocks that are not there", {"numbers": [0, 2, 0x100, 1, 0, 0]}),
+            ("the form of an index is none", {"numbers": [0, 1, 0x2000, 1, 0, 0]}),
+            ("no description", {"numbers": [0, 1]}),
+            ("the shape of a filter is none", {"make": self.as_filter}),
+            ("a table without an end", {"make": lambda table: table.backup([blocks(table)])}),
+            ("do not belong together", {"make": lambda table: table.backup([rest(table), blocks(table)]), "offset": 0}),
+            ("do not belong together", {"make": lambda table: table.backup([blocks(table), literal, rest(table)])}),
+        ):
+            with self.subTest(why):
+                code, _, err = self.table(**changes)
+                self.assertEqual(code, 3, err)
+                self.assertIn(why, err)
+
+    @staticmethod
+    def as_filter(table: HandMadeTable) -> None:
+        """A filter where the piece says that nothing is hashed."""
+        rest = table.rest_piece().replace(b"\x04\x03", b"\x04\x01", 1)
+        table.backup([table.blocks_piece(), rest])
+
+    def test_a_table_that_needs_an_unknown_encoder(self):
+        code, _, err = self.table(encoder=0x0499_0001)
+        self.assertEqual((code, "encoder 0x04990001 is not to be had" in err), (1, True), err)
+        self.assertEqual(self.run_reader("list", self.repo)[0], 0)
+        self.assertEqual(self.run_reader("verify", self.repo)[0], 1)
 
     def test_a_run_in_a_pack_of_format_1(self):
         def make(w: Writer):
