@@ -1,5 +1,6 @@
 """Snappy as its versions write it (chapter 15)."""
 
+from .checksums import CRC
 from .matches import match_length
 
 MASK = 2**32 - 1
@@ -27,8 +28,8 @@ def _hasher(variant: str, places: int):
 
 
 def _crc(value: int) -> int:
-    for _ in range(32):
-        value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    for _ in range(4):
+        value = value >> 8 ^ CRC[value & 255]
     return value
 
 
