@@ -13,6 +13,7 @@ mod interrupted;
 mod keys;
 mod main_job;
 mod output;
+mod replicas;
 mod retention;
 mod run_cache;
 mod sorted;

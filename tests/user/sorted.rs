@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use esker_testkit::cluster::{checkpoint_dir, host_name};
 use esker_testkit::tree::tree_bytes;
-use rocksdb::{DB, Options};
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, Options};
 use serde_json::{Value, json};
 
 use crate::kit::{Esker, Host, Shelf, assert_restored, checkpoint_of, host, noise, number, small_engine};
@@ -166,6 +166,34 @@ fn what_lost_runs_held_is_stored_anew_and_fsck_names_what_is_lost() {
     let named: Vec<String> = tables(&folders[0]).iter().map(|table| format!("one h/{table}")).collect();
     assert!(named.iter().all(|name| finding["files"].as_array().unwrap().contains(&json!(name))), "{finding}");
     esker.run(&["restore", "one", "--target", esker.path("t").to_str().unwrap()]).exits(3).says("is lost");
+}
+
+#[test]
+fn what_rotten_runs_held_is_stored_anew_even_if_it_makes_the_same_runs() {
+    let esker = Esker::plain(&[]);
+    let db = live(&esker.path("live"), 1);
+    let rewrite = || {
+        let mut all = CompactOptions::default();
+        all.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        db.compact_range_opt(None::<&[u8]>, None::<&[u8]>, &all);
+    };
+    rewrite();
+    let folders = ["one", "two"].map(|name| esker.path(name));
+    checkpoint_of(&db, &folders[0]);
+    back_up(&esker, &folders[0], "one", &[]);
+    // The same entries in another table.
+    rewrite();
+    checkpoint_of(&db, &folders[1]);
+    assert!(tables(&folders[0]).is_disjoint(&tables(&folders[1])));
+    let [pack] = &data_packs(&esker, "one")[..] else { panic!("one pack") };
+    let mut bytes = fs::read(pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(pack, bytes).unwrap();
+    let host = host("h", &folders[1]);
+    let report = esker.json(&["backup", "--host", &host, "--label", "two", "--reread-share", "0"], 4);
+    assert!(report["warnings"].to_string().contains("runs of earlier backups cannot be read"), "{report}");
+    comes_back(&esker, "two", &folders[1]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writing a backup: the steps of docs/concurrency.md, in their order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -80,6 +80,8 @@ pub struct Writer {
     /// What reads known chunks, if they are not trusted.
     distrust: Option<Mutex<ReadContext>>,
     sorted_runs: bool,
+    /// Chunks that were found damaged while this writer was at work.
+    bad: Mutex<HashSet<ChunkId>>,
 }
 
 /// What a writer finds in steps (2) and (3).
@@ -124,6 +126,7 @@ impl View {
             orphans: Mutex::new(self.synced.orphans),
             distrust: self.distrust,
             sorted_runs: self.sorted_runs,
+            bad: Mutex::default(),
         }
     }
 }
@@ -209,6 +212,9 @@ impl Writer {
     /// # Errors
     /// `Cache`.
     pub fn exists(&self, chunk: &ChunkId) -> Result<Option<Claim>> {
+        if self.bad.lock().unwrap_or_else(PoisonError::into_inner).contains(chunk) {
+            return Ok(None);
+        }
         Ok(self.index.locate(chunk)?.first().map(|place| Claim::Known { left_over: self.index.is_orphan(place.pack) }))
     }
 
@@ -218,6 +224,12 @@ impl Writer {
     /// `Cache`, `Store`.
     pub fn holds(&self, chunk: &ChunkId) -> Result<bool> {
         Ok(self.exists(chunk)?.is_some() && self.is_whole(chunk)?)
+    }
+
+    /// A chunk was read and found damaged: it does not exist for this writer any more, so whoever has its bytes stores it
+    /// again.
+    pub fn mistrust(&self, chunk: &ChunkId) {
+        self.bad.lock().unwrap_or_else(PoisonError::into_inner).insert(*chunk);
     }
 
     /// Asks for a chunk; after `New` the caller must submit it.

@@ -136,7 +136,11 @@ impl ObjectStore for FaultyStore {
                 Some(alteration) => alteration.get(&*self.inner, location, options).await,
             }
         };
-        self.run(operation, location, effect).await
+        let result = self.run(operation, location, effect).await?;
+        if operation == Operation::Get {
+            self.plan.note_fetched(location, result.range.end - result.range.start);
+        }
+        Ok(result)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

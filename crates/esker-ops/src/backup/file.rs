@@ -11,12 +11,12 @@ use esker_format::file_table::{FileContent, FileRole, FileRow, Node, TableIdenti
 use esker_format::recipe::Piece;
 use esker_format::seal::ChunkKind;
 use esker_repo::reader::ReadContext;
-use esker_repo::tables::read_piece;
 use esker_repo::{Claim, RepoError, Writer};
 use esker_sst::{ReadAt, TableTail};
 
 use super::Run;
 use super::base::KnownFiles;
+use super::sorted::known_piece;
 use crate::error::Result;
 
 /// Bytes read from a source at a time.
@@ -128,11 +128,7 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
     /// Whether a file is stored as bytes, so that no encoder is needed to restore it.
     fn is_bytes(&mut self, content: &FileContent) -> Result<bool> {
         let Some(first) = content.recipe.first().filter(|_| content.role == FileRole::Table) else { return Ok(true) };
-        match read_piece(self.writer.reader(), context(&mut self.context)?, first) {
-            Ok(piece) => Ok(matches!(piece, Piece::Bytes(_))),
-            Err(error) if error.is_damage() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        Ok(matches!(known_piece(self.writer, context(&mut self.context)?, first)?, Some(Piece::Bytes(_))))
     }
 
     /// Whether every chunk of a file exists for this writer and, if nothing is trusted, reads whole.
@@ -142,11 +138,7 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
             if !self.writer.holds(piece)? {
                 return Ok(false);
             }
-            let piece = match read_piece(self.writer.reader(), context, piece) {
-                Ok(piece) => piece,
-                Err(error) if error.is_damage() => return Ok(false),
-                Err(error) => return Err(error.into()),
-            };
+            let Some(piece) = known_piece(self.writer, context, piece)? else { return Ok(false) };
             for chunk in piece.chunks() {
                 if !self.writer.holds(&chunk.id)? {
                     return Ok(false);

@@ -63,6 +63,7 @@ struct State {
     count: u64,
     counts: HashMap<Operation, u64>,
     journal: Vec<(Operation, Path)>,
+    fetched: Vec<(Path, u64)>,
     faults: Vec<Fault>,
     gone_from: Option<u64>,
     full_from: Option<u64>,
@@ -91,12 +92,23 @@ impl FaultPlan {
         self.state().journal.clone()
     }
 
+    /// Bytes of the objects below `prefix` that reads were answered with; what is read twice counts twice.
+    #[must_use]
+    pub fn bytes_fetched(&self, prefix: &str) -> u64 {
+        self.state().fetched.iter().filter(|(path, _)| path.as_ref().starts_with(prefix)).map(|(_, bytes)| bytes).sum()
+    }
+
+    pub(super) fn note_fetched(&self, path: &Path, bytes: u64) {
+        self.state().fetched.push((path.clone(), bytes));
+    }
+
     /// Counts and records from the start again; faults stay, by the new numbers.
     pub fn restart_count(&self) {
         let mut state = self.state();
         state.count = 0;
         state.counts.clear();
         state.journal.clear();
+        state.fetched.clear();
     }
 
     /// Fails the operation of number `nth`.

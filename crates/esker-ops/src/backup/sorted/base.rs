@@ -7,7 +7,8 @@ use esker_format::ChunkId;
 use esker_format::file_table::FileContent;
 use esker_format::recipe::Piece;
 use esker_format::run::KeyOrder;
-use esker_repo::reader::{ChunkReader, ReadContext};
+use esker_repo::Writer;
+use esker_repo::reader::ReadContext;
 use esker_repo::tables::read_piece;
 
 use crate::error::Result;
@@ -29,17 +30,12 @@ struct BasePiece {
 
 impl BaseIndex {
     /// Over these tables; a recipe that cannot be read is no base.
-    pub(super) fn new(reader: &ChunkReader, context: &mut ReadContext, tables: &[&FileContent]) -> Result<Self> {
+    pub(super) fn new(writer: &Writer, context: &mut ReadContext, tables: &[&FileContent]) -> Result<Self> {
         let mut pieces = Vec::new();
         for table in tables {
             let from = pieces.len();
             for id in &table.recipe {
-                let piece = match read_piece(reader, context, id) {
-                    Ok(piece) => piece,
-                    Err(error) if error.is_damage() => break,
-                    Err(error) => return Err(error.into()),
-                };
-                let Piece::Blocks(blocks) = piece else { break };
+                let Some(Piece::Blocks(blocks)) = known_piece(writer, context, id)? else { break };
                 if let Some(first) = blocks.runs.first() {
                     pieces.push(BasePiece { id: *id, order: blocks.order, first_key: first.first_key.clone(), next_key: None });
                 }
@@ -57,7 +53,7 @@ impl BaseIndex {
     /// The runs that hold keys behind `low` and up to `high`, by first key.
     pub(super) fn runs(
         &self,
-        reader: &ChunkReader,
+        writer: &Writer,
         context: &mut ReadContext,
         order: KeyOrder,
         low: Option<&[u8]>,
@@ -70,22 +66,28 @@ impl BaseIndex {
         };
         let mut runs: BTreeMap<ChunkId, Vec<u8>> = BTreeMap::new();
         for piece in self.pieces.iter().filter(overlaps) {
-            match read_piece(reader, context, &piece.id) {
-                Ok(Piece::Blocks(blocks)) => {
-                    for run in blocks.runs {
-                        let first_key = runs.entry(run.id).or_insert_with(|| run.first_key.clone());
-                        if order.compare(&run.first_key, first_key).is_lt() {
-                            *first_key = run.first_key;
-                        }
-                    }
+            let Some(Piece::Blocks(blocks)) = known_piece(writer, context, &piece.id)? else { continue };
+            for run in blocks.runs {
+                let first_key = runs.entry(run.id).or_insert_with(|| run.first_key.clone());
+                if order.compare(&run.first_key, first_key).is_lt() {
+                    *first_key = run.first_key;
                 }
-                Ok(_) => {}
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error.into()),
             }
         }
         let mut runs: Vec<BaseRun> = runs.into_iter().map(|(id, first_key)| BaseRun { id, first_key }).collect();
         runs.sort_by(|left, right| order.compare(&left.first_key, &right.first_key));
         Ok(runs)
+    }
+}
+
+/// A piece of an earlier backup; `None` if it is damaged, which the writer then knows.
+pub(in crate::backup) fn known_piece(writer: &Writer, context: &mut ReadContext, id: &ChunkId) -> Result<Option<Piece>> {
+    match read_piece(writer.reader(), context, id) {
+        Ok(piece) => Ok(Some(piece)),
+        Err(error) if error.is_damage() => {
+            writer.mistrust(id);
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
     }
 }

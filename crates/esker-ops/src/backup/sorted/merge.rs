@@ -106,7 +106,7 @@ pub(super) fn merge_group(
             }
         }
     }
-    let base = BaseIndex::new(writer.reader(), &mut Worker::new(repository, writer)?.context, base)?;
+    let base = BaseIndex::new(writer, &mut Worker::new(repository, writer)?.context, base)?;
     let progress = progress.into_iter().map(Mutex::new).collect();
     let group = Group { job, pending, classes, ranges, base, progress, totals: Mutex::default() };
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
@@ -172,7 +172,7 @@ impl Group<'_, '_, '_> {
             probe: &table.probe,
             blocks: blocks_in(map, &table.probe, low, high),
         });
-        let base = self.base.runs(worker.writer.reader(), &mut worker.context, class.order, low, high)?;
+        let base = self.base.runs(worker.writer, &mut worker.context, class.order, low, high)?;
         let (order, timestamp_size, chunker) = (class.order, class.timestamp_size, worker.repository.config().chunker);
         let merge = Merge { order, timestamp_size, chunker, base, budget: Budget::default() };
         let outcome = merge.run(inputs.collect(), worker)?;

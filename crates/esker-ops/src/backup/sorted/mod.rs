@@ -23,6 +23,7 @@ use super::engine::ScannedEngine;
 use super::file::NewTable;
 use crate::error::Result;
 
+pub(super) use base::known_piece;
 use merge::{Fate, merge_group};
 
 /// What sorted runs came to, over all tables of a backup.

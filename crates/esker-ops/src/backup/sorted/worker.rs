@@ -59,7 +59,10 @@ impl ChunkStore for Worker<'_> {
         }
         match self.writer.reader().read(&mut self.context, id) {
             Ok(bytes) => Ok(Run::decode(&bytes).ok().map(Arc::new)),
-            Err(error) if error.is_damage() => Ok(None),
+            Err(error) if error.is_damage() => {
+                self.writer.mistrust(id);
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
