@@ -172,7 +172,7 @@ impl<T: SweepTarget> Sweep<'_, T> {
                     Piece::Rest(rest) => rest.offset,
                     Piece::Bytes(_) => place.offset,
                 };
-                if stated != place.offset || offset > file.content.size {
+                if stated != place.offset || offset > file.content.size || state.rest.is_some() {
                     self.target.failed(place, None, damage(&file.name, "its recipe does not fit its size"))?;
                     state.has_failed = true;
                     break;
@@ -201,7 +201,7 @@ impl<T: SweepTarget> Sweep<'_, T> {
                     }
                 }
             }
-            if !state.has_failed && offset != file.content.size {
+            if !state.has_failed && (offset != file.content.size || state.rest.is_none()) {
                 let place = PieceOf { file: number, piece: file.content.recipe.len(), offset, len: 0 };
                 self.target.failed(place, None, damage(&file.name, "its recipe does not fit its size"))?;
                 state.has_failed = true;

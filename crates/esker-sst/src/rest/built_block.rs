@@ -3,7 +3,7 @@
 use crate::encoder::EncoderId;
 use crate::rest::bloom::BloomForm;
 use crate::rest::fault::RestFault;
-use crate::rest::filter_keys::FilterKeys;
+use crate::rest::filter_keys::{FilterKeys, KeyHash};
 use crate::rest::index_form::IndexForm;
 
 /// Whose keys a filter holds.
@@ -133,7 +133,9 @@ impl BuiltBlock {
                     lines: u32::try_from(lines).ok()?,
                     probes: u8::try_from(probes).ok()?,
                 };
-                Some(Self::Filter { keys: FilterKeys::from_number(keys)?, range, form })
+                let keys = FilterKeys::from_number(keys)?;
+                // Lines of 64 bytes go with one hash, all others with the other.
+                ((keys.hash == Some(KeyHash::Xxph3)) == (form.old_line_log == 0)).then_some(Self::Filter { keys, range, form })
             }
             INDEX => {
                 let (&[first, count], form) = numbers.split_first_chunk()?;
@@ -186,6 +188,16 @@ mod tests {
             let (kind, numbers) = block.to_numbers();
             assert!(numbers.len() <= BuiltBlock::NUMBERS_MAX);
             assert_eq!(BuiltBlock::from_numbers(kind, &numbers), Ok(block));
+        }
+    }
+
+    #[test]
+    fn lines_of_a_filter_go_with_its_hash() {
+        for (hash, old_line_log) in [(KeyHash::Xxph3, 6), (KeyHash::Murmur, 0)] {
+            let keys = FilterKeys { hash: Some(hash), timestamp_size: 0 };
+            let form = BloomForm { old_line_log, lines: 1, probes: 6 };
+            let (kind, numbers) = BuiltBlock::Filter { keys, range: FilterRange::Keys { first: 0, count: 1 }, form }.to_numbers();
+            assert!(BuiltBlock::from_numbers(kind, &numbers).is_err());
         }
     }
 
