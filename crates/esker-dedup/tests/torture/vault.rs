@@ -174,23 +174,28 @@ impl Vault {
                 out.extend_from_slice(bytes);
                 Ok(())
             };
-            rebuilder.blocks::<SortedError>(&piece, &mut Stock { vault: self, piece: Some(&piece) }, of_piece.as_mut(), take).unwrap();
+            rebuilder.blocks::<SortedError>(&piece, &mut Stock::of(self, Some(&piece)), of_piece.as_mut(), take).unwrap();
             facts = facts.zip(of_piece).map(|(mut all, later)| {
                 all.join(later);
                 all
             });
         }
-        out.extend(rebuilder.rest::<SortedError>(&last, &mut Stock { vault: self, piece: None }, facts.as_ref()).unwrap());
+        out.extend(rebuilder.rest::<SortedError>(&last, &mut Stock::of(self, None), facts.as_ref()).unwrap());
         out
     }
 }
 
-/// What a table is, as the survey of a backup finds out.
-fn open(number: usize, bytes: &[u8]) -> Result<Open<'_>, Refusal> {
-    let tail = TableTail::read(bytes).map_err(|_| Refusal::Damaged)?;
+/// Where the blocks of a table stand.
+pub fn map(bytes: &[u8]) -> Option<TableMap> {
+    let tail = TableTail::read(bytes).ok()?;
     let mut plain =
         |kind: u8, payload: &[u8], limit: usize, out: &mut Vec<u8>| compression::decompress(kind, &[], payload, limit, out).is_ok();
-    let map = TableMap::read(bytes, tail, &mut plain).map_err(|_| Refusal::Damaged)?;
+    TableMap::read(bytes, tail, &mut plain).ok()
+}
+
+/// What a table is, as the survey of a backup finds out.
+fn open(number: usize, bytes: &[u8]) -> Result<Open<'_>, Refusal> {
+    let map = map(bytes).ok_or(Refusal::Damaged)?;
     if map.is_empty() {
         return Err(Refusal::Empty);
     }
@@ -237,12 +242,20 @@ impl ChunkStore for Vault {
 struct Stock<'v> {
     vault: &'v Vault,
     piece: Option<&'v TableBlocks>,
+    runs: HashMap<usize, Arc<Run>>,
+}
+
+impl<'v> Stock<'v> {
+    fn of(vault: &'v Vault, piece: Option<&'v TableBlocks>) -> Self {
+        Self { vault, piece, runs: HashMap::new() }
+    }
 }
 
 impl Sources<SortedError> for Stock<'_> {
     fn run(&mut self, number: usize) -> Result<Arc<Run>, SortedError> {
         let id = self.piece.unwrap().runs[number].id;
-        Ok(Arc::new(Run::decode(&self.vault.chunks[&id])?))
+        let run = || Arc::new(Run::decode(&self.vault.chunks[&id]).unwrap());
+        Ok(Arc::clone(self.runs.entry(number).or_insert_with(run)))
     }
 
     fn bytes(&mut self, chunk: &ChunkUse) -> Result<Vec<u8>, SortedError> {
