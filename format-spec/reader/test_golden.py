@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -16,6 +17,11 @@ GOLDEN = HERE.parent / "golden"
 sys.path[:0] = [str(HERE), str(GOLDEN)]
 
 import esker_reader
+from esker import encoders
+from esker.backup import backups, plan_host, recipe
+from esker.recipe import TableBlocks, TableRest
+from esker.repository import Repository
+from esker.table_rest import FILTER_OF_BLOCKS, FILTER_TOP, INDEX, INDEX_TOP
 from listing import listing
 
 SECRETS = GOLDEN / "secrets"
@@ -25,6 +31,7 @@ WAYS = [
     ("encrypted", ["--passphrase-file", SECRETS / "second-passphrase.txt"]),
     ("encrypted", ["--recovery-key-file", SECRETS / "recovery-key.txt"]),
 ]
+SORTED_WAYS = [("sorted-plain", []), ("sorted-encrypted", ["--passphrase-file", SECRETS / "passphrase.txt"])]
 IS_ROOT = os.geteuid() == 0
 
 
@@ -56,22 +63,22 @@ class Folders(unittest.TestCase):
         self.assertEqual((code, err), (0, ""))
         return comparable(listing(str(target)))
 
+    def expected(self, folder: Path) -> dict[str, list[str]]:
+        return {file.stem: comparable(file.read_text("ascii").splitlines()) for file in sorted(folder.glob("*.txt"))}
 
-class GoldenRepositories(Folders):
-    def expected(self) -> dict[str, list[str]]:
-        files = sorted((GOLDEN / "expected").glob("*.txt"))
-        return {file.stem: comparable(file.read_text("ascii").splitlines()) for file in files}
-
-    def each_way(self, check):
-        for name, secret in WAYS:
+    def each_way(self, check, ways=WAYS):
+        for name, secret in ways:
             with self.subTest(repository=name, secret=[getattr(part, "name", part) for part in secret]):
                 check(GOLDEN / name, secret)
 
+
+class GoldenRepositories(Folders):
     def test_every_backup_comes_back_by_every_secret(self):
-        self.assertEqual(list(self.expected()), ["day00", "day02", "day03"])
+        expected = self.expected(GOLDEN / "expected")
+        self.assertEqual(list(expected), ["day00", "day02", "day03"])
 
         def check(repo: Path, secret: list):
-            for backup, lines in self.expected().items():
+            for backup, lines in expected.items():
                 self.assertEqual(self.restore(repo, backup, secret), lines)
                 sparse = os.stat(self.root / "out/host0/odd/sparse")
                 self.assertLess(sparse.st_blocks * 512, sparse.st_size, "the holes were filled")
@@ -102,6 +109,52 @@ class GoldenRepositories(Folders):
         wrong = self.root / "wrong"
         wrong.write_text("Golden\n")
         self.assertEqual(run_reader("list", GOLDEN / "encrypted", "--passphrase-file", wrong)[0], 1)
+
+
+class GoldenSortedRuns(Folders):
+    """Repositories of format 2: tables as entries, by RocksDB 7.8 and 11.8, with all checksums and compressions."""
+
+    def test_every_table_is_rebuilt_byte_for_byte(self):
+        expected = self.expected(GOLDEN / "expected/sorted")
+        self.assertEqual(list(expected), ["day00", "day01", "day02"])
+
+        def check(repo: Path, secret: list):
+            for backup, lines in expected.items():
+                self.assertEqual(self.restore(repo, backup, secret), lines)
+            code, out, err = run_reader("verify", repo, *secret)
+            self.assertEqual((code, err), (0, ""))
+            self.assertRegex(out, r"^3 backups, \d+ files read, 0 faults$")
+
+        self.each_way(check, SORTED_WAYS)
+
+    def test_the_backups_are_of_sorted_runs_and_name_their_encoders(self):
+        repo = Repository(str(GOLDEN / "sorted-plain"), None, self.fail)
+        sources, kinds = set(), set()
+        for backup in backups(repo, self.fail):
+            self.assertEqual({number >> 24 for number in backup.manifest.encoders}, {1, 4, 7})
+            self.assertEqual(backup.manifest.sorted.fallbacks, [])
+            used = {0}
+            for host in backup.manifest.hosts:
+                for row in plan_host(repo, host).files:
+                    for piece in recipe(repo, row):
+                        if isinstance(piece, TableBlocks):
+                            sources |= {row.source for row in piece.trailers}
+                            used |= {form.encoder for form in piece.forms}
+                        if isinstance(piece, TableRest):
+                            kinds |= {part.kind for part in piece.parts}
+                            used |= {part.numbers[-1] for part in piece.parts if part.kind in (INDEX, INDEX_TOP, FILTER_TOP)}
+            self.assertEqual({0, *backup.manifest.encoders}, used)
+        # Trailers of all sources; blocks of all kinds but filters of keys, and bytes.
+        self.assertEqual((sources, kinds), ({0, 1, 2}, {FILTER_OF_BLOCKS, INDEX, INDEX_TOP, FILTER_TOP, None}))
+
+    def test_a_backup_whose_encoder_is_missing_is_not_begun(self):
+        with unittest.mock.patch.object(encoders, "SNAPPY", {}):
+            target = self.root / "out"
+            code, _, err = run_reader("restore", GOLDEN / "sorted-plain", "day00", target)
+            self.assertEqual((code, target.exists()), (1, False))
+            self.assertRegex(err, "encoder 0x010[9a]0001 is not to be had")
+            self.assertEqual(run_reader("verify", GOLDEN / "sorted-plain")[0], 1)
+            self.assertEqual(run_reader("list", GOLDEN / "sorted-plain")[0], 0)
 
 
 def binary() -> Path:

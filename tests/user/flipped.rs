@@ -45,7 +45,11 @@ fn restored(shelf: &Shelf, label: &str, table: &Path) -> Vec<u8> {
 
 /// Backs up variants of a table into a repository that holds the original, and compares what is restored. `change` makes the
 /// variant that belongs to a place in the table.
-fn every_variant_comes_back(compression: DBCompressionType, places: impl Fn(usize) -> Vec<usize>, change: impl Fn(&Path, &[u8], usize) + Sync) {
+fn every_variant_comes_back(
+    compression: DBCompressionType,
+    places: impl Fn(usize) -> Vec<usize>,
+    change: impl Fn(&Path, &[u8], usize) + Sync,
+) {
     let shelf = Shelf::new(None, 1_800_000_000_000);
     let source = shelf.path("source");
     let table = one_table(&source, compression);

@@ -118,7 +118,7 @@ fn a_restore_of_sorted_runs_that_is_killed_again_and_again_goes_on() {
     let (mut killed, mut last) = (0, None);
     for round in 1..=8 {
         let mut child = esker.start(&restore);
-        let enough = round * 4 << 20;
+        let enough = (round * 4) << 20;
         while written(&target) < enough && child.try_wait().unwrap().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(1 + random.below(5)));
         }

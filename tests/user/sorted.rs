@@ -154,7 +154,10 @@ fn what_lost_runs_held_is_stored_anew_and_fsck_names_what_is_lost() {
     let host = host("h", &folders[1]);
     let report = esker.json(&["backup", "--host", &host, "--label", "two"], 4);
     let warnings = report["warnings"].to_string();
-    assert!(warnings.contains("runs of earlier backups cannot be read") || warnings.contains("packs of earlier backups are missing"), "{warnings}");
+    assert!(
+        warnings.contains("runs of earlier backups cannot be read") || warnings.contains("packs of earlier backups are missing"),
+        "{warnings}"
+    );
     assert!(number(&report, "stored_bytes") > stored / 4, "{report}");
     comes_back(&esker, "two", &folders[1]);
     let checked = esker.json(&["fsck", "--level", "files"], 3);

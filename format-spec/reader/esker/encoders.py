@@ -14,8 +14,8 @@ except ImportError:
 
 SNAPPY = {0x0108: "A", 0x0109: "B", 0x010A: "C", 0x010B: "D"}
 LZ4_CONTINUE, LZ4_FAST, LZ4_HIGH = 0x0401, 0x0402, 0x050A
-ZSTD, ZSTD_CHECKSUM = 0x0757, 0x07D7
-ZSTD_VERSION = (1, 5, 7)
+# Library version, whether frames have a checksum.
+ZSTD = {0x0754: ((1, 5, 4), False), 0x07D4: ((1, 5, 4), True), 0x0757: ((1, 5, 7), False), 0x07D7: ((1, 5, 7), True)}
 
 
 def encoder(number: int, dictionary: bytes = b""):
@@ -48,8 +48,8 @@ def _compressor(variant: int, parameter: int, dictionary: bytes):
     if variant == LZ4_HIGH and 1 <= parameter <= 12:
         return _lz4_high(parameter)
     level = parameter - 0x10000 if parameter >= 0x8000 else parameter
-    if variant in (ZSTD, ZSTD_CHECKSUM) and -7 <= level <= 22 and level:
-        return _zstd(level, variant == ZSTD_CHECKSUM, dictionary)
+    if variant in ZSTD and -7 <= level <= 22 and level:
+        return _zstd(level, *ZSTD[variant], dictionary)
     return "this reader does not know it"
 
 
@@ -61,8 +61,17 @@ def _lz4_high(level: int):
     return lambda block: lz4.block.compress(block, mode="high_compression", compression=level, store_size=False)
 
 
-def _zstd(level: int, has_checksum: bool, dictionary: bytes):
-    if zstandard.ZSTD_VERSION != ZSTD_VERSION:
-        return f"it needs ZSTD 1.5.7, the package zstandard has {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
+def _zstd(level: int, version: tuple, has_checksum: bool, dictionary: bytes):
+    if zstandard.ZSTD_VERSION != version:
+        needed, found = (".".join(map(str, numbers)) for numbers in (version, zstandard.ZSTD_VERSION))
+        return f"it needs ZSTD {needed}, the package zstandard has {found}"
     loaded = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
-    return zstandard.ZstdCompressor(level=level, write_checksum=has_checksum, dict_data=loaded).compress
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=has_checksum, dict_data=loaded)
+
+    def compress(block: bytes) -> bytes:
+        # The package has no ZSTD_createCDict; what it has gives the same below this length (chapter 15).
+        if loaded and version == (1, 5, 7) and len(block) >= 128 << 10:
+            raise MissingEncoder("ZSTD 1.5.7 for blocks of 128 KiB and more with a dictionary is not to be had")
+        return compressor.compress(block)
+
+    return compress

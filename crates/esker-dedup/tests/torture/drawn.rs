@@ -73,7 +73,7 @@ impl Drawn {
         if has_blobs {
             text += &format!("enable_blob_files=true;min_blob_size={};", one_of(random, &[0, 100, 1000]));
         }
-        text += &format!("block_based_table_factory={{{}}};", table(random, &mut text.clone()));
+        text += &format!("block_based_table_factory={{{}}};", table(random, &text));
         if one_in(random, 3) {
             text += one_of(random, &["prefix_extractor=fixed:3;", "prefix_extractor=capped:5;"]);
         }
@@ -136,7 +136,7 @@ fn compression(random: &mut SplitMix64, which: &str, is_exact: &mut bool) -> Str
 }
 
 /// Options of the table factory.
-fn table(random: &mut SplitMix64, more: &mut String) -> String {
+fn table(random: &mut SplitMix64, more: &str) -> String {
     let mut text = format!("format_version={};", 2 + random.below(6));
     let block_size = one_of(random, &[256, 1000, 4096, 4096, 8192, 16 << 10, 64 << 10]);
     text += &format!("block_size={block_size};block_size_deviation={};", one_of(random, &[0, 10, 50]));

@@ -194,11 +194,11 @@ impl Shape {
     fn key(&self, number: u64) -> Vec<u8> {
         let mut key = format!("{:06}", number.wrapping_mul(7919) % 1_000_000).into_bytes();
         let mut tail = vec![b'k'; (SplitMix64::new(number).below(self.key_tail + 1)) as usize];
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             SplitMix64::new(number).fill(&mut tail);
         }
         key.extend(tail);
-        if number % 97 == 0 {
+        if number.is_multiple_of(97) {
             key.resize(2000, b'-');
         }
         key
