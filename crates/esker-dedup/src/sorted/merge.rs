@@ -170,7 +170,7 @@ impl Merge {
                 literals.close(&mut sources, store)?;
             }
             found.clear();
-            base.at_key(&key, &sources, store, &mut found)?;
+            base.at_key(&key, &mut sources, store, &mut found)?;
             homes.begin(&found, &base);
             while let Some(top) = heap.top() {
                 let Some(stream) = streams.get_mut(top) else { break };
@@ -296,9 +296,10 @@ fn finish<R: ReadAt + ?Sized, S: ChunkStore>(
         return Ok(MergedTable { outcome: Err(refusal) });
     }
     let dictionary = cut(stream.dictionary().to_vec(), chunker, store)?;
+    let mut again = HashMap::new();
     let mut blocks = MergedBlocks { pieces: Vec::new(), facts: stream.facts, whole: stream.whole, entries: 0, kept_bytes: 0 };
     for piece in stream.pieces.into_iter().chain([stream.piece]).filter(|piece| piece.piece.len > 0) {
-        match replayed(piece, &dictionary, sources, chunker, rebuilder, store)? {
+        match replayed(piece, &dictionary, sources, chunker, (rebuilder, &mut again), store)? {
             Some((piece, kept_bytes)) => {
                 blocks.entries += piece.entries();
                 blocks.kept_bytes += kept_bytes;
@@ -316,7 +317,7 @@ fn replayed<S: ChunkStore>(
     dictionary: &CutBytes,
     sources: &Sources,
     chunker: ChunkerParameters,
-    rebuilder: &mut Rebuilder,
+    (rebuilder, again): (&mut Rebuilder, &mut HashMap<u32, Arc<Run>>),
     store: &mut S,
 ) -> Result<Option<(TableBlocks, u64)>, S::Error> {
     let (mut piece, used, kept) = piece.finish(sources);
@@ -326,8 +327,7 @@ fn replayed<S: ChunkStore>(
     let piece = Piece::Blocks(Box::new(piece));
     let Ok(bytes) = piece.encode() else { return Ok(None) };
     let Ok(Piece::Blocks(decoded)) = Piece::decode(&bytes) else { return Ok(None) };
-    let runs: Option<Vec<Arc<Run>>> = used.iter().map(|source| sources.run(*source)).collect();
-    let Some(runs) = runs else { return Ok(None) };
+    let Some(runs) = sources.runs(&used, again, store)? else { return Ok(None) };
     let bytes_of = |chunk: &ChunkUse| kept.get(chunk).or_else(|| dictionary.get(chunk)).map(<[u8]>::to_vec);
     let rebuilt = rebuilder.blocks::<SortedError>(&decoded, &mut InMemory { runs: &runs, bytes: &bytes_of }, None, &mut |_| Ok(()));
     Ok(rebuilt.is_ok().then_some((*decoded, kept.bytes.len() as u64)))

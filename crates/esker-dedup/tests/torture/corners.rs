@@ -117,13 +117,14 @@ fn with_budget(generations: &[Vec<Vec<u8>>; 3], budget: Budget) -> (u64, u64) {
 #[test]
 fn a_base_that_does_not_fit_the_budget_is_stored_again_and_the_result_is_exact() {
     let generations = generations();
-    let roomy = Budget::default();
+    let roomy = Budget::shared_by(2);
     assert_eq!(with_budget(&generations, roomy), (0, 0));
+    assert_eq!(with_budget(&generations, Budget { held_bytes: 0, ..roomy }), (0, 0), "what is not held is read again");
     let tight = [
         Budget { open_runs: 1, ..roomy },
         Budget { open_bytes: 1, ..roomy },
-        Budget { held_bytes: 1 << 20, ..roomy },
         Budget { open_runs: 0, ..roomy },
+        Budget { open_runs: 0, range_bytes: 1 << 20, ..roomy },
     ];
     for budget in tight {
         let (literal_bytes, closed_runs) = with_budget(&generations, budget);

@@ -21,7 +21,6 @@ use esker_testkit::seeded::SplitMix64;
 const CHUNKER: ChunkerParameters = ChunkerParameters { min: 64, avg: 1024, max: 16 << 10 };
 
 /// Chunks by id, in the form in which a repository has them.
-#[derive(Default)]
 pub struct Vault {
     chunks: HashMap<ChunkId, Vec<u8>>,
     /// Runs that are lost, for all that the merges can tell.
@@ -30,6 +29,12 @@ pub struct Vault {
     pub bytes: u64,
     /// What the merges may hold of their base.
     pub budget: Budget,
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Self { chunks: HashMap::new(), lost: BTreeSet::new(), bytes: 0, budget: Budget::shared_by(2) }
+    }
 }
 
 /// A table that is stored.
@@ -92,7 +97,7 @@ impl Vault {
         }
         for class in classes.values() {
             let mut parts: Vec<Result<Vec<MergedBlocks>, Refusal>> = class.iter().map(|_| Ok(Vec::new())).collect();
-            let bounds = bounds(class, random);
+            let bounds = bounds(class, self.budget.range_bytes, random);
             for pair in bounds.windows(2) {
                 let (low, high) = (pair[0].as_deref(), pair[1].as_deref());
                 let (order, timestamp_size) = (class[0].probe.order, class[0].probe.timestamp_size);
@@ -204,12 +209,12 @@ fn open(number: usize, bytes: &[u8]) -> Result<Open<'_>, Refusal> {
 }
 
 /// Where a backup would cut the keys, and up to three cuts more.
-fn bounds(class: &[Open<'_>], random: &mut SplitMix64) -> Vec<Option<Vec<u8>>> {
+fn bounds(class: &[Open<'_>], range_bytes: u64, random: &mut SplitMix64) -> Vec<Option<Vec<u8>>> {
     let order = class[0].probe.order;
     let timestamp_size = class[0].probe.timestamp_size;
     let mut ranges = KeyRanges::new(order, timestamp_size);
     class.iter().for_each(|table| ranges.add(&table.map));
-    let mut bounds = ranges.boundaries();
+    let mut bounds = ranges.boundaries(range_bytes);
     for _ in 0..random.below(4) {
         let map = &class[random.below(class.len() as u64) as usize].map;
         bounds.push(separator(map, random.below(map.len() as u64) as usize, timestamp_size).to_vec());
