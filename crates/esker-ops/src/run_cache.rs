@@ -12,7 +12,7 @@ use esker_repo::reader::{ChunkReader, ReadContext};
 use crate::error::{OpsError, Result};
 
 /// Bytes of decoded runs that are kept for later, at most; what is dropped too early is fetched again.
-const KEPT_BYTES_MAX: usize = 160 << 20;
+const KEPT_BYTES_MAX: usize = 128 << 20;
 
 enum Slot {
     /// Somebody is fetching it.

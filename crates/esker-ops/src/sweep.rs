@@ -24,6 +24,9 @@ use crate::error::{OpsError, Result};
 use crate::job::{Cancel, FirstFault, Job};
 use crate::run_cache::RunCache;
 
+/// Pieces that are rebuilt at once, at most: each needs all its runs in memory.
+const REBUILDS_MAX: usize = 6;
+
 /// A table to be rebuilt.
 pub(crate) struct SweptFile {
     /// What people call it.
@@ -125,7 +128,7 @@ pub(crate) fn sweep<T: SweepTarget>(reader: &ChunkReader, files: &[SweptFile], t
     let planned = sweep.plan()?;
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
     std::thread::scope(|scope| {
-        for _ in 0..job.threads.max(1) {
+        for _ in 0..job.threads.clamp(1, REBUILDS_MAX) {
             scope.spawn(|| {
                 fault.note(ReadContext::new().map_err(OpsError::from).and_then(|mut context| {
                     let mut rebuilder = Rebuilder::default();

@@ -11,20 +11,39 @@ use super::ChunkStore;
 use super::heap::StreamHeap;
 use super::sources::Sources;
 
-/// What a merge may hold of its base; what only runs beyond that hold is stored again.
+/// Merges at once, at most: each needs its share of the memory.
+pub const MERGES_MAX: usize = 4;
+/// Key and value bytes of the ranges of all merges at once.
+const RANGES_BYTES: u64 = 64 << 20;
+/// Decoded bytes of the base runs that all merges have open at once, and those of one merge.
+const OPEN_BYTES: usize = 256 << 20;
+const OPEN_BYTES_OF_ONE: usize = 96 << 20;
+/// Decoded bytes of the base runs that all merges hold.
+const HELD_BYTES: usize = 128 << 20;
+
+/// The memory of one merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Base runs open at once, at most.
+    /// Key and value bytes that it takes on, about: it holds them until all its pieces are replayed.
+    pub range_bytes: u64,
+    /// Base runs open at once, at most; what only others hold is stored again.
     pub open_runs: usize,
-    /// Decoded bytes of the base runs open at once, at most.
+    /// Decoded bytes of the base runs open at once, at most; what only others hold is stored again.
     pub open_bytes: usize,
-    /// Decoded bytes of the base runs that were copied from, which are held for the replay, at most.
+    /// Decoded bytes of the base runs that are held for the replay, at most; others are read once more for it.
     pub held_bytes: usize,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self { open_runs: 256, open_bytes: 96 << 20, held_bytes: 128 << 20 }
+impl Budget {
+    /// Of each of so many merges at once.
+    pub fn shared_by(merges: usize) -> Self {
+        let merges = merges.clamp(1, MERGES_MAX);
+        Self {
+            range_bytes: RANGES_BYTES / merges as u64,
+            open_runs: 256,
+            open_bytes: (OPEN_BYTES / merges).min(OPEN_BYTES_OF_ONE),
+            held_bytes: HELD_BYTES / merges,
+        }
     }
 }
 
@@ -96,16 +115,16 @@ impl BaseRuns {
     pub(super) fn at_key<S: ChunkStore>(
         &mut self,
         key: &[u8],
-        sources: &Sources,
+        sources: &mut Sources,
         store: &mut S,
         found: &mut Vec<BaseEntry>,
     ) -> Result<(), S::Error> {
         for stream in std::mem::take(&mut self.ended) {
-            self.drop_stream(stream);
+            self.drop_stream(stream, sources);
         }
         while self.waiting.last().is_some_and(|run| self.order.compare(&run.first_key, key).is_le()) {
             if let Some(run) = self.waiting.pop() {
-                self.open(&run.id, key, sources, store)?;
+                self.open(&run.id, key, store)?;
             }
         }
         while let Some(top) = self.heap.top() {
@@ -154,9 +173,9 @@ impl BaseRuns {
         })
     }
 
-    fn open<S: ChunkStore>(&mut self, id: &ChunkId, key: &[u8], sources: &Sources, store: &mut S) -> Result<(), S::Error> {
-        let Budget { open_runs, open_bytes, held_bytes } = self.budget;
-        if self.open >= open_runs || self.open_bytes >= open_bytes || sources.held_bytes() >= held_bytes {
+    fn open<S: ChunkStore>(&mut self, id: &ChunkId, key: &[u8], store: &mut S) -> Result<(), S::Error> {
+        let Budget { open_runs, open_bytes, .. } = self.budget;
+        if self.open >= open_runs || self.open_bytes >= open_bytes {
             self.left_closed += 1;
             return Ok(());
         }
@@ -189,12 +208,15 @@ impl BaseRuns {
         Ok(())
     }
 
-    fn drop_stream(&mut self, stream: usize) {
+    fn drop_stream(&mut self, stream: usize, sources: &mut Sources) {
         let nothing = Run::new(self.order, self.timestamp_size);
         if let Some(open) = self.streams.get_mut(stream) {
             self.open -= 1;
             self.open_bytes -= open.run.entry_bytes();
             open.run = Arc::new(nothing);
+            if let Some(source) = open.source.get() {
+                sources.hold_within(self.budget.held_bytes, source);
+            }
             self.free.push(stream);
         }
     }

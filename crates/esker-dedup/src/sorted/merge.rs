@@ -1,10 +1,13 @@
 //! The merge of one key range: new tables against base runs.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use blake3::Hasher;
+use esker_format::ChunkId;
 use esker_format::config::ChunkerParameters;
 use esker_format::recipe::Piece;
 use esker_format::run::{KeyOrder, Run};
@@ -167,7 +170,7 @@ impl Merge {
                 literals.close(&mut sources, store)?;
             }
             found.clear();
-            base.at_key(&key, &sources, store, &mut found)?;
+            base.at_key(&key, &mut sources, store, &mut found)?;
             homes.begin(&found, &base);
             while let Some(top) = heap.top() {
                 let Some(stream) = streams.get_mut(top) else { break };
@@ -292,14 +295,11 @@ fn finish<R: ReadAt + ?Sized, S: ChunkStore>(
     if let Some(refusal) = stream.refusal {
         return Ok(MergedTable { outcome: Err(refusal) });
     }
-    let dictionary = stream.dictionary();
-    let mut dictionary_chunks = Vec::new();
-    if !dictionary.is_empty() {
-        cut(dictionary, chunker, store, &mut dictionary_chunks)?;
-    }
+    let dictionary = cut(stream.dictionary().to_vec(), chunker, store)?;
+    let mut again = HashMap::new();
     let mut blocks = MergedBlocks { pieces: Vec::new(), facts: stream.facts, whole: stream.whole, entries: 0, kept_bytes: 0 };
     for piece in stream.pieces.into_iter().chain([stream.piece]).filter(|piece| piece.piece.len > 0) {
-        match replayed(piece, &dictionary_chunks, sources, chunker, rebuilder, store)? {
+        match replayed(piece, &dictionary, sources, chunker, (rebuilder, &mut again), store)? {
             Some((piece, kept_bytes)) => {
                 blocks.entries += piece.entries();
                 blocks.kept_bytes += kept_bytes;
@@ -314,42 +314,52 @@ fn finish<R: ReadAt + ?Sized, S: ChunkStore>(
 /// The piece, stored form and all, if what a reader makes of its bytes is what was read from the source.
 fn replayed<S: ChunkStore>(
     piece: PieceBuilder,
-    dictionary: &[(ChunkUse, Vec<u8>)],
+    dictionary: &CutBytes,
     sources: &Sources,
     chunker: ChunkerParameters,
-    rebuilder: &mut Rebuilder,
+    (rebuilder, again): (&mut Rebuilder, &mut HashMap<u32, Arc<Run>>),
     store: &mut S,
 ) -> Result<Option<(TableBlocks, u64)>, S::Error> {
     let (mut piece, used, kept) = piece.finish(sources);
-    let mut kept_chunks = Vec::new();
-    cut(&kept, chunker, store, &mut kept_chunks)?;
-    piece.kept = kept_chunks.iter().map(|(chunk, _)| *chunk).collect();
-    piece.dictionary = dictionary.iter().map(|(chunk, _)| *chunk).collect();
+    let kept = cut(kept, chunker, store)?;
+    piece.kept.clone_from(&kept.chunks);
+    piece.dictionary.clone_from(&dictionary.chunks);
     let piece = Piece::Blocks(Box::new(piece));
     let Ok(bytes) = piece.encode() else { return Ok(None) };
     let Ok(Piece::Blocks(decoded)) = Piece::decode(&bytes) else { return Ok(None) };
-    let runs: Option<Vec<Arc<Run>>> = used.iter().map(|source| sources.run(*source)).collect();
-    let Some(runs) = runs else { return Ok(None) };
-    let bytes_of =
-        |chunk: &ChunkUse| kept_chunks.iter().chain(dictionary).find(|(known, _)| known == chunk).map(|(_, bytes)| bytes.clone());
+    let Some(runs) = sources.runs(&used, again, store)? else { return Ok(None) };
+    let bytes_of = |chunk: &ChunkUse| kept.get(chunk).or_else(|| dictionary.get(chunk)).map(<[u8]>::to_vec);
     let rebuilt = rebuilder.blocks::<SortedError>(&decoded, &mut InMemory { runs: &runs, bytes: &bytes_of }, None, &mut |_| Ok(()));
-    Ok(rebuilt.is_ok().then_some((*decoded, kept.len() as u64)))
+    Ok(rebuilt.is_ok().then_some((*decoded, kept.bytes.len() as u64)))
+}
+
+/// Bytes and the chunks that they were cut into.
+struct CutBytes {
+    bytes: Vec<u8>,
+    chunks: Vec<ChunkUse>,
+    places: HashMap<ChunkId, Range<usize>>,
+}
+
+impl CutBytes {
+    fn get(&self, chunk: &ChunkUse) -> Option<&[u8]> {
+        self.bytes.get(self.places.get(&chunk.id)?.clone())
+    }
 }
 
 /// Stores bytes in chunks cut by content.
-fn cut<S: ChunkStore>(
-    bytes: &[u8],
-    bounds: ChunkerParameters,
-    store: &mut S,
-    chunks: &mut Vec<(ChunkUse, Vec<u8>)>,
-) -> Result<(), S::Error> {
+fn cut<S: ChunkStore>(bytes: Vec<u8>, bounds: ChunkerParameters, store: &mut S) -> Result<CutBytes, S::Error> {
+    let (mut chunks, mut places, mut at) = (Vec::new(), HashMap::new(), 0);
     let mut chunker = Chunker::new(bounds);
     let mut take = |chunk: &[u8]| -> Result<(), S::Error> {
-        chunks.push((store.store_bytes(chunk)?, chunk.to_vec()));
+        let named = store.store_bytes(chunk)?;
+        chunks.push(named);
+        places.insert(named.id, at..at + chunk.len());
+        at += chunk.len();
         Ok(())
     };
-    chunker.push(bytes, &mut take)?;
-    chunker.finish(&mut take)
+    chunker.push(&bytes, &mut take)?;
+    chunker.finish(&mut take)?;
+    Ok(CutBytes { bytes, chunks, places })
 }
 
 /// What a replay reads: runs and bytes that are still in memory.

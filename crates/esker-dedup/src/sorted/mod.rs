@@ -27,7 +27,7 @@ pub mod rest;
 mod sources;
 mod stream;
 
-pub use base::{BaseRun, Budget};
+pub use base::{BaseRun, Budget, MERGES_MAX};
 pub use merge::{Merge, MergedBlocks, MergedTable, Outcome, Refusal};
 pub use plan::KeyRanges;
 pub use probe::{Probe, probe};
@@ -43,8 +43,6 @@ use thiserror::Error;
 
 /// Plain bytes of entries at which a run is closed.
 pub const RUN_BYTES: usize = 1 << 20;
-/// Key and value bytes that one merge takes on, about: it holds them until all its pieces are replayed.
-pub const RANGE_BYTES: u64 = 48 << 20;
 /// Bytes of a block, as stored and as plain, over which it is kept as it is.
 pub const BLOCK_BYTES_MAX: usize = 8 << 20;
 /// Entries of a block over which it is kept as it is.

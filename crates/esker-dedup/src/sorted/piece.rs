@@ -2,12 +2,17 @@
 
 use blake3::Hasher;
 use esker_format::table_recipe::{Block, BlockForm as StoredForm, Copy, RunUse, TableBlocks, TrailerSource};
+use esker_sst::Entries;
 use esker_sst::data_block::BlockForm;
 
 use super::sources::Sources;
 
 /// Bytes of blocks after which a piece is complete.
 const PIECE_BYTES: u64 = 8 << 20;
+/// Key and value bytes after which a piece is complete: a rebuild holds the runs of a whole piece.
+const PIECE_ENTRY_BYTES: usize = 24 << 20;
+/// Runs after which a piece is complete, for the same reason.
+const PIECE_RUNS: usize = 256;
 /// Bytes of the piece itself, about, after which it is complete.
 const PIECE_WEIGHT: usize = 1 << 20;
 
@@ -22,6 +27,8 @@ pub(super) struct PieceBuilder {
     numbers: Vec<u32>,
     /// Bytes that the runs take in the piece, at most.
     run_bytes: usize,
+    /// Key and value bytes of its blocks.
+    entry_bytes: usize,
     /// The bytes of kept blocks, one behind the other.
     pub(super) kept: Vec<u8>,
 }
@@ -36,6 +43,7 @@ impl PieceBuilder {
             sources: Vec::new(),
             numbers: Vec::new(),
             run_bytes: 0,
+            entry_bytes: 0,
             kept: Vec::new(),
         }
     }
@@ -44,7 +52,8 @@ impl PieceBuilder {
     pub(super) fn is_full(&self) -> bool {
         let weight =
             5 * self.piece.copies.len() + (9 + self.piece.timestamp_size as usize) * self.piece.own_trailers.len() + self.run_bytes;
-        self.piece.len >= PIECE_BYTES || weight >= PIECE_WEIGHT
+        let is_heavy = self.entry_bytes >= PIECE_ENTRY_BYTES || self.sources.len() >= PIECE_RUNS;
+        self.piece.len >= PIECE_BYTES || weight >= PIECE_WEIGHT || is_heavy
     }
 
     /// Counts and hashes bytes of the source, which `block`, `zeros` or `keep` then describe.
@@ -70,8 +79,9 @@ impl PieceBuilder {
         }
     }
 
-    pub(super) fn block(&mut self, compression: u8, encoder: u32, form: BlockForm, entries: usize) {
-        let form = (compression, encoder, form);
+    pub(super) fn block(&mut self, compression: u8, encoder: u32, form: BlockForm, entries: &Entries) {
+        self.entry_bytes += entries.key_bytes() + entries.value_bytes();
+        let (form, entries) = ((compression, encoder, form), entries.len());
         let number = match self.forms.iter().position(|known| *known == form) {
             Some(number) => number,
             None => {

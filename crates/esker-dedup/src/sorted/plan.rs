@@ -5,7 +5,7 @@ use std::ops::Range;
 use esker_format::run::KeyOrder;
 use esker_sst::TableMap;
 
-use super::{Probe, RANGE_BYTES};
+use super::Probe;
 
 /// Key and value bytes between two keys that may become a boundary.
 const STEP_BYTES: u64 = 1 << 20;
@@ -47,8 +47,8 @@ impl KeyRanges {
         }
     }
 
-    /// The keys between two ranges, in order: one less than there are ranges.
-    pub fn boundaries(mut self) -> Vec<Vec<u8>> {
+    /// The keys between two ranges of about so many key and value bytes, in order: one less than there are ranges.
+    pub fn boundaries(mut self, range_bytes: u64) -> Vec<Vec<u8>> {
         self.steps.sort_by(|left, right| self.order.compare(&left.0, &right.0));
         let mut boundaries: Vec<Vec<u8>> = Vec::new();
         let (mut since, mut left) = (0, self.steps.iter().map(|(_, bytes)| bytes).sum::<u64>());
@@ -56,7 +56,7 @@ impl KeyRanges {
             since += bytes;
             left -= bytes;
             // The last range may be half as long again rather than be followed by a short one.
-            if since >= RANGE_BYTES && left >= RANGE_BYTES / 2 && boundaries.last() != Some(&key) {
+            if since >= range_bytes && left >= range_bytes / 2 && boundaries.last() != Some(&key) {
                 boundaries.push(key);
                 since = 0;
             }

@@ -10,10 +10,18 @@ use esker_format::table_recipe::ChunkUse;
 use super::ChunkStore;
 use super::base::BaseRun;
 
+/// One of them.
+struct Source {
+    id: ChunkId,
+    first_key: Vec<u8>,
+    /// None if it is not held any more and must be read again.
+    run: Option<Arc<Run>>,
+}
+
 /// The runs that pieces of a merge copy from, numbered in the order in which they came up.
 #[derive(Default)]
 pub(super) struct Sources {
-    list: Vec<Option<(ChunkId, Arc<Run>)>>,
+    list: Vec<Option<Source>>,
     by_id: HashMap<ChunkId, u32>,
     held_bytes: usize,
 }
@@ -28,7 +36,7 @@ impl Sources {
     /// The run with this number is complete.
     pub(super) fn settle(&mut self, source: u32, id: ChunkId, run: Arc<Run>) {
         if let Some(slot) = self.list.get_mut(source as usize) {
-            *slot = Some((id, run));
+            *slot = Some(Source { id, first_key: run.key(0).to_vec(), run: Some(run) });
         }
     }
 
@@ -44,23 +52,50 @@ impl Sources {
         source
     }
 
-    /// Decoded bytes of stored runs that are held.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
+    /// No more entries of a stored run will be copied: lets go of it if more than `limit` bytes of such runs are held.
+    pub(super) fn hold_within(&mut self, limit: usize, source: u32) {
+        if self.held_bytes <= limit {
+            return;
+        }
+        if let Some(Some(source)) = self.list.get_mut(source as usize)
+            && let Some(run) = source.run.take()
+        {
+            self.held_bytes -= run.entry_bytes();
+        }
     }
 
     pub(super) fn id(&self, source: u32) -> Option<ChunkId> {
-        self.list.get(source as usize)?.as_ref().map(|(id, _)| *id)
+        self.list.get(source as usize)?.as_ref().map(|source| source.id)
     }
 
-    pub(super) fn run(&self, source: u32) -> Option<Arc<Run>> {
-        self.list.get(source as usize)?.as_ref().map(|(_, run)| Arc::clone(run))
+    /// The runs with these numbers; what is not held is read into `again`, which keeps it for the next call and no longer.
+    pub(super) fn runs<S: ChunkStore>(
+        &self,
+        numbers: &[u32],
+        again: &mut HashMap<u32, Arc<Run>>,
+        store: &mut S,
+    ) -> Result<Option<Vec<Arc<Run>>>, S::Error> {
+        let (mut runs, mut read) = (Vec::new(), HashMap::new());
+        for number in numbers {
+            let Some(Some(source)) = self.list.get(*number as usize) else { return Ok(None) };
+            let run = match (&source.run, again.get(number)) {
+                (Some(run), _) => Arc::clone(run),
+                (None, Some(run)) => Arc::clone(read.entry(*number).or_insert(Arc::clone(run))),
+                (None, None) => match store.load_run(&source.id)? {
+                    Some(run) => Arc::clone(read.entry(*number).or_insert(run)),
+                    None => return Ok(None),
+                },
+            };
+            runs.push(run);
+        }
+        *again = read;
+        Ok(Some(runs))
     }
 
     /// All of them as the base of another merge.
     pub(super) fn as_base(&self, order: KeyOrder) -> Vec<BaseRun> {
         let mut base: Vec<BaseRun> =
-            self.list.iter().flatten().map(|(id, run)| BaseRun { id: *id, first_key: run.key(0).to_vec() }).collect();
+            self.list.iter().flatten().map(|source| BaseRun { id: source.id, first_key: source.first_key.clone() }).collect();
         base.sort_by(|left, right| order.compare(&left.first_key, &right.first_key).then(left.id.0.cmp(&right.id.0)));
         base.dedup_by_key(|run| run.id);
         base
@@ -77,7 +112,10 @@ impl<S: ChunkStore> ChunkStore for Held<'_, S> {
     type Error = S::Error;
 
     fn load_run(&mut self, id: &ChunkId) -> Result<Option<Arc<Run>>, S::Error> {
-        Ok(self.sources.list.iter().flatten().find(|(known, _)| known == id).map(|(_, run)| Arc::clone(run)))
+        match self.sources.list.iter().flatten().find(|source| source.id == *id).and_then(|source| source.run.as_ref()) {
+            Some(run) => Ok(Some(Arc::clone(run))),
+            None => self.store.load_run(id),
+        }
     }
 
     fn store_run(&mut self, bytes: Vec<u8>) -> Result<ChunkId, S::Error> {

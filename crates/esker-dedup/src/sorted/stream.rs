@@ -181,7 +181,7 @@ impl<'a, R: ReadAt + ?Sized> TableStream<'a, R> {
                 if let Some(whole) = &mut self.whole {
                     whole.update(stored);
                 }
-                self.piece.block(compression, encoder, form, self.entries.len());
+                self.piece.block(compression, encoder, form, &self.entries);
                 if let Some(facts) = &mut self.facts {
                     facts.push_block(handle, &self.entries);
                 }

@@ -76,7 +76,7 @@ impl Engine {
     /// A generation of writes: flushes, ingested files and compactions; now and then a compaction and nothing else.
     pub fn advance(&self, random: &mut SplitMix64) {
         for number in 0..self.families.len() {
-            let flushes = if one_in(random, 4) { 0 } else { 1 + random.below(3) };
+            let flushes = if one_in(random, 3) { 0 } else { 1 + random.below(3) };
             for _ in 0..flushes {
                 let snapshots = self.write(number, random);
                 if one_in(random, 6) {
@@ -86,7 +86,7 @@ impl Engine {
                 self.database.flush_cf(&family).unwrap();
                 drop(snapshots);
             }
-            if flushes == 0 || one_in(random, 2) {
+            if flushes == 0 || one_in(random, 4) {
                 self.database.compact_range_cf(&self.handle(number), None::<&[u8]>, None::<&[u8]>);
             }
         }

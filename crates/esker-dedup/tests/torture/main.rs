@@ -5,6 +5,7 @@
 
 #![allow(missing_docs, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
+mod corners;
 mod drawn;
 mod engine;
 mod vault;
@@ -22,7 +23,7 @@ use engine::{Engine, Table};
 use vault::{Stored, Vault};
 
 /// Engines of one ordinary run.
-const ENGINES: u64 = 150;
+const ENGINES: u64 = 400;
 const THREADS: usize = 2;
 
 /// What many engines came to.

@@ -21,7 +21,6 @@ use esker_testkit::seeded::SplitMix64;
 const CHUNKER: ChunkerParameters = ChunkerParameters { min: 64, avg: 1024, max: 16 << 10 };
 
 /// Chunks by id, in the form in which a repository has them.
-#[derive(Default)]
 pub struct Vault {
     chunks: HashMap<ChunkId, Vec<u8>>,
     /// Runs that are lost, for all that the merges can tell.
@@ -30,6 +29,12 @@ pub struct Vault {
     pub bytes: u64,
     /// What the merges may hold of their base.
     pub budget: Budget,
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Self { chunks: HashMap::new(), lost: BTreeSet::new(), bytes: 0, budget: Budget::shared_by(2) }
+    }
 }
 
 /// A table that is stored.
@@ -92,7 +97,7 @@ impl Vault {
         }
         for class in classes.values() {
             let mut parts: Vec<Result<Vec<MergedBlocks>, Refusal>> = class.iter().map(|_| Ok(Vec::new())).collect();
-            let bounds = bounds(class, random);
+            let bounds = bounds(class, self.budget.range_bytes, random);
             for pair in bounds.windows(2) {
                 let (low, high) = (pair[0].as_deref(), pair[1].as_deref());
                 let (order, timestamp_size) = (class[0].probe.order, class[0].probe.timestamp_size);
@@ -174,23 +179,28 @@ impl Vault {
                 out.extend_from_slice(bytes);
                 Ok(())
             };
-            rebuilder.blocks::<SortedError>(&piece, &mut Stock { vault: self, piece: Some(&piece) }, of_piece.as_mut(), take).unwrap();
+            rebuilder.blocks::<SortedError>(&piece, &mut Stock::of(self, Some(&piece)), of_piece.as_mut(), take).unwrap();
             facts = facts.zip(of_piece).map(|(mut all, later)| {
                 all.join(later);
                 all
             });
         }
-        out.extend(rebuilder.rest::<SortedError>(&last, &mut Stock { vault: self, piece: None }, facts.as_ref()).unwrap());
+        out.extend(rebuilder.rest::<SortedError>(&last, &mut Stock::of(self, None), facts.as_ref()).unwrap());
         out
     }
 }
 
-/// What a table is, as the survey of a backup finds out.
-fn open(number: usize, bytes: &[u8]) -> Result<Open<'_>, Refusal> {
-    let tail = TableTail::read(bytes).map_err(|_| Refusal::Damaged)?;
+/// Where the blocks of a table stand.
+pub fn map(bytes: &[u8]) -> Option<TableMap> {
+    let tail = TableTail::read(bytes).ok()?;
     let mut plain =
         |kind: u8, payload: &[u8], limit: usize, out: &mut Vec<u8>| compression::decompress(kind, &[], payload, limit, out).is_ok();
-    let map = TableMap::read(bytes, tail, &mut plain).map_err(|_| Refusal::Damaged)?;
+    TableMap::read(bytes, tail, &mut plain).ok()
+}
+
+/// What a table is, as the survey of a backup finds out.
+fn open(number: usize, bytes: &[u8]) -> Result<Open<'_>, Refusal> {
+    let map = map(bytes).ok_or(Refusal::Damaged)?;
     if map.is_empty() {
         return Err(Refusal::Empty);
     }
@@ -199,12 +209,12 @@ fn open(number: usize, bytes: &[u8]) -> Result<Open<'_>, Refusal> {
 }
 
 /// Where a backup would cut the keys, and up to three cuts more.
-fn bounds(class: &[Open<'_>], random: &mut SplitMix64) -> Vec<Option<Vec<u8>>> {
+fn bounds(class: &[Open<'_>], range_bytes: u64, random: &mut SplitMix64) -> Vec<Option<Vec<u8>>> {
     let order = class[0].probe.order;
     let timestamp_size = class[0].probe.timestamp_size;
     let mut ranges = KeyRanges::new(order, timestamp_size);
     class.iter().for_each(|table| ranges.add(&table.map));
-    let mut bounds = ranges.boundaries();
+    let mut bounds = ranges.boundaries(range_bytes);
     for _ in 0..random.below(4) {
         let map = &class[random.below(class.len() as u64) as usize].map;
         bounds.push(separator(map, random.below(map.len() as u64) as usize, timestamp_size).to_vec());
@@ -237,12 +247,20 @@ impl ChunkStore for Vault {
 struct Stock<'v> {
     vault: &'v Vault,
     piece: Option<&'v TableBlocks>,
+    runs: HashMap<usize, Arc<Run>>,
+}
+
+impl<'v> Stock<'v> {
+    fn of(vault: &'v Vault, piece: Option<&'v TableBlocks>) -> Self {
+        Self { vault, piece, runs: HashMap::new() }
+    }
 }
 
 impl Sources<SortedError> for Stock<'_> {
     fn run(&mut self, number: usize) -> Result<Arc<Run>, SortedError> {
         let id = self.piece.unwrap().runs[number].id;
-        Ok(Arc::new(Run::decode(&self.vault.chunks[&id])?))
+        let run = || Arc::new(Run::decode(&self.vault.chunks[&id]).unwrap());
+        Ok(Arc::clone(self.runs.entry(number).or_insert_with(run)))
     }
 
     fn bytes(&mut self, chunk: &ChunkUse) -> Result<Vec<u8>, SortedError> {

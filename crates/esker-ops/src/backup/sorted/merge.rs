@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use esker_cluster::SourceFile;
 use esker_dedup::sorted::merge::MergedBlocks;
 use esker_dedup::sorted::plan::blocks_in;
-use esker_dedup::sorted::{Budget, Merge, Refusal, TableInput};
+use esker_dedup::sorted::{Budget, MERGES_MAX, Merge, Refusal, TableInput};
 use esker_format::file_table::FileContent;
 use esker_repo::{Repository, Writer};
 
@@ -65,6 +65,7 @@ struct Range {
 struct Group<'a, 's, 'h> {
     job: &'a Job,
     pending: &'a [Pending<'s, 'h>],
+    budget: Budget,
     classes: Vec<Class>,
     ranges: Vec<Range>,
     base: BaseIndex,
@@ -90,8 +91,10 @@ pub(super) fn merge_group(
     pending: &[Pending<'_, '_>],
     base: &[&FileContent],
 ) -> Result<MergedGroup> {
+    let merges = job.threads.clamp(1, MERGES_MAX);
+    let budget = Budget::shared_by(merges);
     let mut refused = BTreeMap::new();
-    let classes = survey(pending, |number, refusal| {
+    let classes = survey(pending, budget.range_bytes, |number, refusal| {
         refused.insert(number, refusal);
     })?;
     let ranges: Vec<Range> = classes.iter().enumerate().flat_map(|(number, class)| ranges_of(number, class)).collect();
@@ -108,10 +111,10 @@ pub(super) fn merge_group(
     }
     let base = BaseIndex::new(writer, &mut Worker::new(repository, writer)?.context, base)?;
     let progress = progress.into_iter().map(Mutex::new).collect();
-    let group = Group { job, pending, classes, ranges, base, progress, totals: Mutex::default() };
+    let group = Group { job, pending, budget, classes, ranges, base, progress, totals: Mutex::default() };
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
     std::thread::scope(|scope| {
-        for _ in 0..job.threads.max(1) {
+        for _ in 0..merges {
             scope.spawn(|| {
                 fault.note(Worker::new(repository, writer).and_then(|mut worker| {
                     loop {
@@ -174,7 +177,7 @@ impl Group<'_, '_, '_> {
         });
         let base = self.base.runs(worker.writer, &mut worker.context, class.order, low, high)?;
         let (order, timestamp_size, chunker) = (class.order, class.timestamp_size, worker.repository.config().chunker);
-        let merge = Merge { order, timestamp_size, chunker, base, budget: Budget::default() };
+        let merge = Merge { order, timestamp_size, chunker, base, budget: self.budget };
         let outcome = merge.run(inputs.collect(), worker)?;
         {
             let mut totals = lock(&self.totals);

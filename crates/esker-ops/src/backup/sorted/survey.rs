@@ -47,8 +47,9 @@ pub(super) fn read_map(source: &SourceFile<'_>, pending: &Pending<'_, '_>) -> st
     TableMap::read(&Source(source), pending.table.tail.clone(), &mut decompress)
 }
 
-/// Looks at every table; `refuse` hears of those that cannot be merged.
-pub(super) fn survey(pending: &[Pending<'_, '_>], mut refuse: impl FnMut(usize, Refusal)) -> Result<Vec<Class>> {
+/// Looks at every table and cuts their keys into ranges of about so many key and value bytes; `refuse` hears of those that
+/// cannot be merged.
+pub(super) fn survey(pending: &[Pending<'_, '_>], range_bytes: u64, mut refuse: impl FnMut(usize, Refusal)) -> Result<Vec<Class>> {
     let mut classes: BTreeMap<Kinship, (Vec<Surveyed>, KeyRanges)> = BTreeMap::new();
     for (number, table) in pending.iter().enumerate() {
         let source = SourceFile::open(table.table.root, table.table.entry)?;
@@ -82,7 +83,7 @@ pub(super) fn survey(pending: &[Pending<'_, '_>], mut refuse: impl FnMut(usize, 
     }
     let class = |((descending, timestamp_size, _), (tables, ranges)): (_, (Vec<Surveyed>, KeyRanges))| {
         let order = if descending { KeyOrder::Descending } else { KeyOrder::Ascending };
-        Class { order, timestamp_size, tables, boundaries: ranges.boundaries() }
+        Class { order, timestamp_size, tables, boundaries: ranges.boundaries(range_bytes) }
     };
     Ok(classes.into_iter().map(class).collect())
 }
