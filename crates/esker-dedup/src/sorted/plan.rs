@@ -9,6 +9,8 @@ use super::Probe;
 
 /// Key and value bytes between two keys that may become a boundary.
 const STEP_BYTES: u64 = 1 << 20;
+/// Ranges that a small incremental is cut into, so that several threads have work.
+const RANGES_WANTED: u64 = 4;
 /// Key and value bytes of a byte of blocks that are believed, at most.
 const EXPANSION_MAX: u64 = 256;
 
@@ -47,11 +49,13 @@ impl KeyRanges {
         }
     }
 
-    /// The keys between two ranges of about so many key and value bytes, in order: one less than there are ranges.
+    /// The keys between two ranges of about so many key and value bytes, or less if there is little to do for several
+    /// threads, in order: one less than there are ranges.
     pub fn boundaries(mut self, range_bytes: u64) -> Vec<Vec<u8>> {
         self.steps.sort_by(|left, right| self.order.compare(&left.0, &right.0));
         let mut boundaries: Vec<Vec<u8>> = Vec::new();
         let (mut since, mut left) = (0, self.steps.iter().map(|(_, bytes)| bytes).sum::<u64>());
+        let range_bytes = (left / RANGES_WANTED).clamp(range_bytes / RANGES_WANTED, range_bytes);
         for (key, bytes) in self.steps {
             since += bytes;
             left -= bytes;
