@@ -42,6 +42,7 @@ mod identity;
 pub mod internal_key;
 pub mod meta_entries;
 pub mod metaindex;
+mod murmur;
 mod other_table;
 mod properties;
 mod read_at;

@@ -1,13 +1,16 @@
 //! The hash index of a data block: from a user key to the restart behind which it stands.
 //!
-//! Source: table/block_based/data_block_hash_index.{h,cc}, and `Hash` (MurmurHash1), util/hash.cc, RocksDB 11.8.
+//! Source: table/block_based/data_block_hash_index.{h,cc}, RocksDB 11.8.
 
 use std::ops::Range;
 
 use crate::block_fault::BlockFault;
 use crate::entries::Entries;
 use crate::internal_key::user_key;
+use crate::murmur::murmur;
 
+/// Seed of `GetSliceHash`, util/hash.h.
+const SEED: u32 = 397;
 /// `kNoEntry`: no key falls into the bucket.
 const NO_ENTRY: u8 = 255;
 /// `kCollision`: keys of several restarts do.
@@ -27,32 +30,11 @@ pub(super) fn append(entries: &Entries, range: Range<usize>, interval: usize, bu
             _ => return Err(BlockFault::NotExpressible { what: "too many restarts for a hash index" }),
         };
         let user_key = user_key(entries.key(index)).ok_or(BlockFault::corrupt("a key is shorter than its trailer"))?;
-        let bucket = hash(user_key) % u32::from(buckets);
+        let bucket = murmur(SEED, user_key) % u32::from(buckets);
         if let Some(slot) = table.get_mut(bucket as usize) {
             *slot = if *slot == NO_ENTRY || *slot == restart { restart } else { COLLISION };
         }
     }
     out.extend_from_slice(&buckets.to_le_bytes());
     Ok(())
-}
-
-/// `GetSliceHash`: MurmurHash1 with seed 397, except that the last one to three bytes are added as signed numbers.
-fn hash(key: &[u8]) -> u32 {
-    const SEED: u32 = 397;
-    const MULTIPLIER: u32 = 0xc6a4_a793;
-    let (words, last) = key.as_chunks::<4>();
-    // Only the lower 32 bits of the length count.
-    let mut hash = SEED ^ (key.len() as u32).wrapping_mul(MULTIPLIER);
-    for word in words {
-        hash = hash.wrapping_add(u32::from_le_bytes(*word)).wrapping_mul(MULTIPLIER);
-        hash ^= hash >> 16;
-    }
-    if !last.is_empty() {
-        for (place, byte) in last.iter().enumerate() {
-            hash = hash.wrapping_add((i32::from(*byte as i8) as u32) << (8 * place));
-        }
-        hash = hash.wrapping_mul(MULTIPLIER);
-        hash ^= hash >> 24;
-    }
-    hash
 }

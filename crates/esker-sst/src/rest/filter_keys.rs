@@ -1,6 +1,10 @@
 //! What a table's filters hold: which part of each key, hashed how.
 
+use crate::murmur::murmur;
 use crate::rest::xxph3::xxph3;
+
+/// Seed of `BloomHash`, util/hash.h, RocksDB 11.8.
+const BLOOM_SEED: u32 = 0xbc9f_1d34;
 
 /// How filters hash keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,31 +62,9 @@ impl FilterKeys {
     pub(super) fn hash_of(&self, part: &[u8]) -> Option<u64> {
         match self.hash? {
             KeyHash::Xxph3 => Some(xxph3(part)),
-            KeyHash::Murmur => Some(murmur(part).into()),
+            KeyHash::Murmur => Some(murmur(BLOOM_SEED, part).into()),
         }
     }
-}
-
-/// MurmurHash1, except that the last one to three bytes are added as signed numbers.
-///
-/// Source: `Hash`, util/hash.cc, and its seed in `BloomHash`, util/hash.h, RocksDB 11.8.
-fn murmur(key: &[u8]) -> u32 {
-    const SEED: u32 = 0xbc9f_1d34;
-    const MULTIPLIER: u32 = 0xc6a4_a793;
-    let (words, last) = key.as_chunks::<4>();
-    let mut hash = SEED ^ (key.len() as u32).wrapping_mul(MULTIPLIER);
-    for word in words {
-        hash = hash.wrapping_add(u32::from_le_bytes(*word)).wrapping_mul(MULTIPLIER);
-        hash ^= hash >> 16;
-    }
-    if !last.is_empty() {
-        for (place, byte) in last.iter().enumerate() {
-            hash = hash.wrapping_add((i32::from(*byte as i8) as u32) << (8 * place));
-        }
-        hash = hash.wrapping_mul(MULTIPLIER);
-        hash ^= hash >> 24;
-    }
-    hash
 }
 
 #[cfg(test)]
