@@ -37,6 +37,11 @@ def main(vectors: Path, corpus: Path) -> None:
                 folder = corpus / target
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / f"golden-{hashlib.sha256(seed).hexdigest()[:16]}").write_bytes(seed)
+    # Whole tables.
+    folder = corpus / "merge"
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in Path(__file__).parent.parent.glob("crates/esker-sst/tests/golden/*.sst"):
+        (folder / table.stem).write_bytes(table.read_bytes())
 
 
 main(Path(sys.argv[1]), Path(sys.argv[2]))

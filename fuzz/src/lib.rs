@@ -1,5 +1,7 @@
 //! What the fuzz targets share: the rule that a record has one encoding, and an allocator that refuses large requests.
 
+pub mod tables;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use esker_format::formats::{FIRST, NEWEST};
