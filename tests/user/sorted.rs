@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use esker_testkit::cluster::{checkpoint_dir, host_name};
 use esker_testkit::tree::tree_bytes;
-use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, Options};
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, DBCompressionType, Options};
 use serde_json::{Value, json};
 
 use crate::kit::{Esker, Host, Shelf, assert_restored, checkpoint_of, host, noise, number, small_engine};
@@ -67,6 +67,43 @@ fn a_compaction_that_changes_nothing_costs_next_to_nothing() {
     assert!(number(&second, "stored_bytes") * 30 < number(&first, "stored_bytes"), "{first} {second}");
     comes_back(&esker, "before", &folders[0]);
     comes_back(&esker, "after", &folders[1]);
+}
+
+#[test]
+fn an_engine_of_many_key_ranges_is_merged_and_restored_by_several_threads() {
+    let esker = Esker::plain(&[]);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_disable_auto_compactions(true);
+    options.set_target_file_size_base(2 << 20);
+    let db = DB::open(&options, esker.path("live")).unwrap();
+    let write = |count: u64, seed: u64| {
+        for entry in 0..count {
+            let mut value = noise(entry + seed, 60);
+            value.resize(2500, (entry % 5) as u8);
+            db.put(format!("entry {:08}", (entry + seed) * 7919 % 100_000), value).unwrap();
+        }
+        db.flush().unwrap();
+    };
+    let folders = ["first", "second", "third"].map(|name| esker.path(name));
+    (0..5).for_each(|round| write(10_000, round * 10_000));
+    checkpoint_of(&db, &folders[0]);
+    db.compact_range(None::<&[u8]>, None::<&[u8]>);
+    write(1000, 0);
+    checkpoint_of(&db, &folders[1]);
+    write(1000, 50_000);
+    db.compact_range(None::<&[u8]>, None::<&[u8]>);
+    checkpoint_of(&db, &folders[2]);
+    let mut stored = Vec::new();
+    for (day, folder) in folders.iter().enumerate() {
+        let report = back_up(&esker, folder, &format!("day{day}"), &["--threads", "8"]);
+        assert_eq!(report["sorted"]["fallbacks"], json!([]), "{report}");
+        stored.push(number(&report, "stored_bytes"));
+    }
+    assert!(stored[1] * 10 < stored[0] && stored[2] * 10 < stored[0], "{stored:?}");
+    (0..3).for_each(|day| comes_back(&esker, &format!("day{day}"), &folders[day]));
+    esker.run(&["fsck", "--level", "files", "--threads", "8"]).exits(0);
 }
 
 #[test]

@@ -104,15 +104,18 @@ impl RunCache {
         found: &mut HashMap<ChunkId, Arc<Run>>,
         was_read: &dyn Fn(&Location) -> Result<()>,
     ) -> Result<()> {
-        let wanted = reader.in_store_order(wanted)?;
-        let fetched = reader.read_each::<OpsError, _>(context, &wanted, |position, place, bytes| {
-            let Some(id) = wanted.get(position) else { return Ok(()) };
-            let run = Arc::new(Run::decode(bytes).map_err(RepoError::object(format!("run {id}")))?);
-            found.insert(*id, Arc::clone(&run));
-            self.lock().keep(*id, run);
-            place.map_or(Ok(()), was_read)
+        let ordered = reader.in_store_order(wanted.clone());
+        let fetched = ordered.map_err(OpsError::from).and_then(|ordered| {
+            reader.read_each::<OpsError, _>(context, &ordered, |position, place, bytes| {
+                let Some(id) = ordered.get(position) else { return Ok(()) };
+                let run = Arc::new(Run::decode(bytes).map_err(RepoError::object(format!("run {id}")))?);
+                found.insert(*id, Arc::clone(&run));
+                self.lock().keep(*id, run);
+                place.map_or(Ok(()), was_read)
+            })
         });
         if fetched.is_err() {
+            // Whoever waits for one of them must not wait for ever.
             let mut state = self.lock();
             for id in wanted.iter().filter(|id| !found.contains_key(id)) {
                 state.slots.remove(id);

@@ -47,6 +47,8 @@ pub enum Refusal {
     Replay,
     /// It has no data block.
     Empty,
+    /// It has a block that is too large to be held in memory.
+    Large,
 }
 
 impl fmt::Display for Refusal {
@@ -58,6 +60,7 @@ impl fmt::Display for Refusal {
             Self::Dictionary => "an unknown kind of dictionary",
             Self::Replay => "rebuilt to other bytes",
             Self::Empty => "no entries",
+            Self::Large => "a block that is too large",
         })
     }
 }

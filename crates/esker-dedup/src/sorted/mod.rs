@@ -45,6 +45,8 @@ use thiserror::Error;
 pub const RUN_BYTES: usize = 1 << 20;
 /// Bytes of a block, as stored and as plain, over which it is kept as it is.
 pub const BLOCK_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a block, as stored, over which its table is refused: what a merge keeps stands in memory until its replay.
+pub const BLOCK_KEPT_MAX: u64 = 48 << 20;
 /// Entries of a block over which it is kept as it is.
 pub const BLOCK_ENTRIES_MAX: usize = 1 << 16;
 

@@ -15,7 +15,7 @@ use super::coder::BlockCoder;
 use super::merge::Refusal;
 use super::plan::separator;
 use super::stream::TRAILER_LEN;
-use super::{BLOCK_BYTES_MAX, SortedError};
+use super::{BLOCK_BYTES_MAX, BLOCK_KEPT_MAX, SortedError};
 
 /// Blocks looked at, at most.
 const SAMPLE: usize = 6;
@@ -53,6 +53,9 @@ pub fn probe<R: ReadAt + ?Sized>(file: &R, map: &TableMap) -> Result<Result<Prob
     let dictionary = map.dictionary.clone().unwrap_or_default();
     if dictionary.len() as u64 > DICTIONARY_MAX {
         return Ok(Err(Refusal::Dictionary));
+    }
+    if (0..map.len()).filter_map(|block| map.handle(block)).any(|handle| handle.size > BLOCK_KEPT_MAX) {
+        return Ok(Err(Refusal::Large));
     }
     let timestamp_size = timestamp_size(map);
     let mut coder = BlockCoder::new(&[], dictionary.clone(), true);
