@@ -18,4 +18,6 @@ mod retention;
 mod run_cache;
 mod sorted;
 mod sources;
+mod store_credentials;
+mod stores;
 mod together;
