@@ -21,3 +21,4 @@ mod sources;
 mod store_credentials;
 mod stores;
 mod together;
+mod troubled_line;

@@ -178,6 +178,11 @@ impl Store {
         self.is_local
     }
 
+    /// Whether its requests go over a network, where several at once take no longer than one.
+    pub fn is_far(&self) -> bool {
+        self.counted_on_the_wire
+    }
+
     /// Calls made so far; each is at least one request.
     pub fn requests(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)

@@ -16,26 +16,32 @@ use super::fault::WireFault;
 
 /// Bytes that are handed to the connection at once. It takes them when it has room, so this is how fine progress is seen.
 const PIECE_BYTES: usize = 64 << 10;
+/// Bytes that the system may hold back of what it took, and how slow a line may be to send them: they move unseen.
+const UNSEEN_BYTES_MAX: u64 = 4 << 20;
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
 /// When bytes last moved.
 #[derive(Debug)]
 pub(super) struct Progress {
     began: Instant,
     last_ms: AtomicU64,
+    sent_bytes: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { began: Instant::now(), last_ms: AtomicU64::new(0) })
+        Arc::new(Self { began: Instant::now(), last_ms: AtomicU64::new(0), sent_bytes: AtomicU64::new(0) })
     }
 
     fn touch(&self) {
         self.last_ms.store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Returns once nothing has moved for so long.
+    /// Returns once nothing has moved for so long, and as long again as what was sent may take on a slow line.
     pub(super) async fn stalled(&self, limit: Duration) {
         loop {
+            let unseen = self.sent_bytes.load(Ordering::Relaxed).min(UNSEEN_BYTES_MAX);
+            let limit = limit + Duration::from_secs(unseen / SLOWEST_BYTES_PER_SECOND);
             let due = self.began + Duration::from_millis(self.last_ms.load(Ordering::Relaxed)) + limit;
             if Instant::now() >= due {
                 return;
@@ -71,6 +77,7 @@ impl Body for Upload {
             }
         }
         let piece = self.rest.len().min(PIECE_BYTES);
+        self.progress.sent_bytes.fetch_add(piece as u64, Ordering::Relaxed);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
