@@ -18,9 +18,13 @@ pub struct Arguments {
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The repository: a folder
+    /// The repository: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix
     #[arg(long, global = true, env = "ESKER_REPO", value_name = "LOCATION")]
     pub repo: Option<String>,
+    /// An option of an object store, such as endpoint=URL, region=NAME, profile=NAME, ca_file=FILE; may be given several times
+    /// (docs/operations.md). Credentials come from the environment or a profile
+    #[arg(long = "store-option", global = true, value_name = "KEY=VALUE")]
+    pub store_options: Vec<String>,
     /// File with the passphrase or recovery key (otherwise ESKER_PASSPHRASE, or a prompt)
     #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use esker_ops::OpsError;
 use esker_repo::repository::read_config;
-use esker_repo::{OpenOptions, Repository, Store, SystemEnvironment};
+use esker_repo::{OpenOptions, Repository, Store, StoreOpening, StoreOptions, SystemEnvironment, Variables};
 
 use crate::args::Global;
 use crate::output::Output;
@@ -24,7 +24,7 @@ pub fn location(global: &Global) -> Result<&str, OpsError> {
 /// # Errors
 /// As `Repository::open`.
 pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    let store = store(location(global)?, false)?;
+    let store = store(global, false, output)?;
     let mut given = secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
     if given.is_none() && read_config(&store)?.0.encrypted {
         given = Some(secret::ask(store.location())?);
@@ -34,16 +34,18 @@ pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsErro
     Ok(Arc::new(repository))
 }
 
-/// Opens the store at a location.
+/// Opens the store that the arguments name.
 ///
 /// # Errors
-/// `Usage` for a scheme that this build has no store for.
-pub fn store(location: &str, create: bool) -> Result<Store, OpsError> {
-    let path = location.strip_prefix("file://").unwrap_or(location);
-    if let Some((scheme, _)) = path.split_once("://") {
-        return Err(OpsError::Usage(format!("{scheme}:// is not supported: a repository is a folder (a path or file:///path)")));
-    }
-    Ok(Store::open_local(path, create)?)
+/// `Setting` if location, options and credentials do not fit.
+pub fn store(global: &Global, create: bool, output: &Output) -> Result<Store, OpsError> {
+    let options = StoreOptions::parse(&global.store_options)?;
+    let quiet = output.is_quiet();
+    let tell = Arc::new(move |text: &str| crate::output::say(quiet, &format!("note: {text}")));
+    let opening = StoreOpening { options, variables: Variables::of_process(), create, tell };
+    let store = Store::open(location(global)?, &opening)?;
+    output.count(&store);
+    Ok(store)
 }
 
 /// How a repository is opened with this secret.

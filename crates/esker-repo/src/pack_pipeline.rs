@@ -24,8 +24,10 @@ use crate::repository::Repository;
 
 /// Chunks that wait for a worker, at most; with the chunk limit this bounds the memory of the queue.
 const QUEUE_CHUNKS: usize = 16;
-/// Packs that are sent at once, at most; each worker that has filled another one waits with it.
+/// Packs that are sent at once, at most, to a folder of this machine and to a store elsewhere, which is waited for longer;
+/// each worker that has filled another one waits with it.
 const SENDERS: usize = 2;
+const SENDERS_FAR: usize = 4;
 /// Frames after which a pack is closed whatever its size: tiny chunks must not make a huge table, nor many of them wait in
 /// memory for the disk.
 const PACK_FRAMES: usize = 4096;
@@ -112,7 +114,8 @@ impl Pipeline {
             let (shared, packs) = (Arc::clone(&shared), packs.clone());
             start_thread(format!("esker-send-{number}"), move || send(&shared, &packs))
         };
-        let threads = (0..workers.max(1)).map(worker).chain((0..SENDERS).map(sender)).collect::<Result<_>>()?;
+        let senders = if repository.store.is_far() { SENDERS_FAR } else { SENDERS };
+        let threads = (0..workers.max(1)).map(worker).chain((0..senders).map(sender)).collect::<Result<_>>()?;
         Ok(Self { shared, queue: Some(queue), full: Some(full), threads })
     }
 

@@ -3,13 +3,14 @@
 use esker_format::config::ChunkerParameters;
 use esker_format::key::Argon2Cost;
 use esker_ops::OpsError;
+use esker_repo::store::probe::Abilities;
 use esker_repo::{InitOptions, Repository};
 
 use super::Outcome;
 use crate::args::{Global, Init};
 use crate::exit::Exit;
 use crate::open;
-use crate::output::Output;
+use crate::output::{Output, facts};
 use crate::secret;
 
 /// The variable that makes key derivation cheap in tests, where it would otherwise be most of the time.
@@ -26,6 +27,7 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
     };
     let chunker = ChunkerParameters { min: args.chunk_min, avg: args.chunk_avg, max: args.chunk_max };
     chunker.check().map_err(|error| OpsError::Usage(format!("--chunk-min, --chunk-avg, --chunk-max: {error}")))?;
+    let store = open::store(global, true, output)?;
     let cheap = std::env::var_os(CHEAP_KEYS).is_some();
     let options = InitOptions {
         argon2: if cheap { Argon2Cost::CHEAP } else { Argon2Cost::DEFAULT },
@@ -33,20 +35,33 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
         chunker,
         pack_target: args.pack_size,
         zstd_level: args.zstd_level,
+        probe: !store.is_local(),
         ..InitOptions::new(secret.clone())
     };
-    let repository = Repository::init(open::store(location, true)?, &options, open::options(global, secret)?)?;
+    let repository = Repository::init(store, &options, open::options(global, secret)?)?;
     if cheap {
         output.warn(&format!("{CHEAP_KEYS} is set: the passphrase is easily guessed; for tests only"));
     }
     let (id, encrypted) = (repository.config().repository.to_string(), repository.config().encrypted);
-    output.result(&serde_json::json!({ "repository": id, "location": location, "encrypted": encrypted }), || {
+    let abilities = (!repository.store().is_local()).then(|| repository.known().abilities(repository.store().location())).flatten();
+    let json = serde_json::json!({ "repository": id, "location": location, "encrypted": encrypted, "store": abilities });
+    output.result(&json, || {
         let mode = if encrypted {
             "encrypted; without a passphrase nobody reads it again: make a recovery key with esker key add --recovery"
         } else {
             "NOT encrypted: whoever reads the store reads the backups"
         };
-        format!("repository {id} at {location}\n{mode}")
+        let store = abilities.as_ref().map_or_else(String::new, abilities_text);
+        format!("repository {id} at {location}\n{mode}\n{store}")
     });
     Ok(Exit::Done)
+}
+
+/// What the store can do, a line each.
+pub(super) fn abilities_text(abilities: &Abilities) -> String {
+    let rows = abilities.rows().map(|(name, support, meaning)| {
+        let meaning = if meaning.is_empty() { String::new() } else { format!(" ({meaning})") };
+        (name, format!("{support}{meaning}"))
+    });
+    format!("the store can\n{}", facts(&rows))
 }
