@@ -53,8 +53,7 @@ fn sources(esker: &Esker) -> [PathBuf; 2] {
 }
 
 /// What makes a repository with small chunks, and packs of 128 KiB.
-const INIT: [&str; 9] =
-    ["init", "--pack-size", "131072", "--chunk-min", "16384", "--chunk-avg", "65536", "--chunk-max", "131072"];
+const INIT: [&str; 9] = ["init", "--pack-size", "131072", "--chunk-min", "16384", "--chunk-avg", "65536", "--chunk-max", "131072"];
 
 fn init(esker: &Esker) {
     esker.run(&INIT).exits(0);
@@ -170,7 +169,20 @@ fn a_store_that_stays_away_ends_every_verb_with_the_objects_name_and_it_can_be_r
                 break;
             }
             let run = run.exits(1);
-            let named = ["config", "keys", "doomed", "manifests", "packs", "index", "sessions", "forgotten", "notes", "verified", "s3://", "fences"];
+            let named = [
+                "config",
+                "keys",
+                "doomed",
+                "manifests",
+                "packs",
+                "index",
+                "sessions",
+                "forgotten",
+                "notes",
+                "verified",
+                "s3://",
+                "fences",
+            ];
             assert!(named.iter().any(|name| run.stderr.contains(name)), "{verb:?}: {}", run.stderr);
         }
         service.line.choose(|_, _| None);
