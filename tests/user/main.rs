@@ -5,6 +5,7 @@
 
 mod kit;
 
+mod cold;
 mod damage;
 mod finding;
 mod flipped;

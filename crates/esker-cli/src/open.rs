@@ -24,7 +24,22 @@ pub fn location(global: &Global) -> Result<&str, OpsError> {
 /// # Errors
 /// As `Repository::open`.
 pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    let store = store(global, false, output)?;
+    open_store(global, store(global, false, output)?, output)
+}
+
+/// Opens the repository for writing data of this storage class, or of the one that store options name.
+///
+/// # Errors
+/// As `open`.
+pub fn open_with_class(global: &Global, class: Option<&str>, output: &Output) -> Result<Arc<Repository>, OpsError> {
+    let mut options = StoreOptions::parse(&global.store_options)?;
+    if let Some(class) = class {
+        options.storage_class = Some(class.to_owned());
+    }
+    open_store(global, store_with(global, options, false, output)?, output)
+}
+
+fn open_store(global: &Global, store: Store, output: &Output) -> Result<Arc<Repository>, OpsError> {
     let mut given = secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
     if given.is_none() && read_config(&store)?.0.encrypted {
         given = Some(secret::ask(store.location())?);
@@ -39,7 +54,10 @@ pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsErro
 /// # Errors
 /// `Setting` if location, options and credentials do not fit.
 pub fn store(global: &Global, create: bool, output: &Output) -> Result<Store, OpsError> {
-    let options = StoreOptions::parse(&global.store_options)?;
+    store_with(global, StoreOptions::parse(&global.store_options)?, create, output)
+}
+
+fn store_with(global: &Global, options: StoreOptions, create: bool, output: &Output) -> Result<Store, OpsError> {
     let quiet = output.is_quiet();
     let tell = Arc::new(move |text: &str| crate::output::say(quiet, &format!("note: {text}")));
     let opening = StoreOpening { options, variables: Variables::of_process(), create, tell };

@@ -18,6 +18,7 @@ pub mod select;
 pub mod sorted_report;
 pub mod stats;
 mod sweep;
+pub mod thaw;
 pub mod time;
 
 pub use error::{OpsError, Result};

@@ -293,7 +293,7 @@ impl ChunkReader {
                     fetched.and_then(|(start, mut bytes)| self.open_in(&index, &place, start, &mut bytes, context).map(<[u8]>::to_vec));
                 match read {
                     Ok(plain) => return Ok(plain),
-                    Err(error @ RepoError::Store { .. }) => return Err(error),
+                    Err(error @ (RepoError::Store { .. } | RepoError::Cold { .. })) => return Err(error),
                     Err(error) => faults.push(error.to_string()),
                 }
             }

@@ -6,6 +6,7 @@
 mod aws_credentials;
 mod aws_profile;
 mod az;
+pub mod classes;
 mod cloud;
 mod gs;
 pub mod location;
@@ -19,14 +20,14 @@ mod wire;
 use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use object_store::{Attribute, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutOptions};
 use tokio::runtime::Runtime;
 
 use crate::error::{RepoError, Result};
@@ -36,6 +37,7 @@ pub use options::StoreOptions;
 pub use variables::Variables;
 pub use wire::{RequestCounts, RequestKind, Tell};
 
+use classes::{Classes, ThawRequest, Warmth};
 use wire::Requests;
 
 /// How many threads a store keeps for its requests.
@@ -51,6 +53,15 @@ pub struct Listed {
     pub path: String,
     /// Its bytes.
     pub size: u64,
+}
+
+/// Where data packs stand.
+const DATA_PACKS: &str = "packs/data/";
+
+/// The storage class that was asked for, and whether the store was seen to keep it.
+struct DataClass {
+    name: String,
+    is_kept: AtomicBool,
 }
 
 /// How a store is opened.
@@ -87,6 +98,10 @@ pub struct Store {
     credentials: String,
     calls: AtomicU64,
     requests: Arc<Requests>,
+    /// What S3 can do beyond the other protocols.
+    classes: Option<Classes>,
+    /// The class of new data packs.
+    data_class: Option<DataClass>,
     /// Whether `requests` are counted where they are sent, and not here.
     counted_on_the_wire: bool,
 }
@@ -111,6 +126,8 @@ impl Store {
             credentials: String::new(),
             calls: AtomicU64::new(0),
             requests: Arc::default(),
+            classes: None,
+            data_class: None,
             counted_on_the_wire: false,
         })
     }
@@ -141,9 +158,12 @@ impl Store {
         if let Some(endpoint) = &cloud.endpoint {
             location = format!("{location} ({endpoint})");
         }
+        let classes = cloud.classes.map(|classes| classes.below(prefix.clone()));
+        let data_class = options.storage_class.as_ref().map(|name| DataClass { name: name.clone(), is_kept: AtomicBool::new(false) });
         let inner: Arc<dyn ObjectStore> =
             if prefix.as_ref().is_empty() { cloud.store } else { Arc::new(PrefixStore::new(cloud.store, prefix)) };
-        Ok(Self { credentials: cloud.credentials, requests, counted_on_the_wire: true, ..Self::new(inner, location)? })
+        let credentials = cloud.credentials;
+        Ok(Self { credentials, requests, classes, data_class, counted_on_the_wire: true, ..Self::new(inner, location)? })
     }
 
     /// A folder of this machine. It must exist, unless `create` is set.
@@ -199,7 +219,51 @@ impl Store {
     /// `Store`.
     pub fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
         let bytes = bytes.into();
-        self.run(RequestKind::Put, path, |store, at| async move { store.put(&at, bytes.into()).await.map(|_| ()) })
+        let class = self.data_class.as_ref().filter(|_| path.starts_with(DATA_PACKS));
+        let mut options = PutOptions::default();
+        if let Some(class) = class {
+            options.attributes.insert(Attribute::StorageClass, class.name.clone().into());
+        }
+        self.run(RequestKind::Put, path, |store, at| async move { store.put_opts(&at, bytes.into(), options).await.map(|_| ()) })?;
+        class.map_or(Ok(()), |class| self.check_class(class, path))
+    }
+
+    /// Some stores take a storage class and forget it: the first object that is written with one is looked at.
+    fn check_class(&self, class: &DataClass, path: &str) -> Result<()> {
+        if class.is_kept.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (found, _) = self.look(path)?;
+        if found != class.name {
+            let wanted = &class.name;
+            let why = format!("{} has no storage class {wanted}: it put {path} into {found}", self.location);
+            return Err(RepoError::Setting(why));
+        }
+        class.is_kept.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether objects may be in storage classes that must thaw.
+    pub fn has_classes(&self) -> bool {
+        self.classes.is_some()
+    }
+
+    /// An object's storage class, and whether it can be read.
+    ///
+    /// # Errors
+    /// `Missing`, `Store`.
+    pub fn look(&self, path: &str) -> Result<(String, Warmth)> {
+        let Some(classes) = &self.classes else { return Ok((String::new(), Warmth::Warm)) };
+        self.run(RequestKind::Head, path, |_, at| async move { classes.look(&at).await })
+    }
+
+    /// Asks for a cold object; it can be read after minutes or hours.
+    ///
+    /// # Errors
+    /// `Missing`, `Store`.
+    pub fn thaw(&self, path: &str, request: ThawRequest) -> Result<()> {
+        let Some(classes) = &self.classes else { return Ok(()) };
+        self.run(RequestKind::Other, path, |_, at| async move { classes.thaw(&at, request).await })
     }
 
     /// Reads an object whole, but not one over `limit` bytes.
@@ -300,6 +364,9 @@ impl Store {
                 return RepoError::Missing { path: path.to_owned() };
             }
             _ => {}
+        }
+        if code.is_some_and(refusal::is_cold) && action == "read" {
+            return RepoError::Cold { path: path.to_owned() };
         }
         let refused = matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. });
         let mut why = refusal::answer(&words);
