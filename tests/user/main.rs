@@ -5,6 +5,7 @@
 
 mod kit;
 
+mod copy;
 mod damage;
 mod finding;
 mod flipped;

@@ -66,6 +66,8 @@ pub enum Verb {
     Stats(Stats),
     /// Show in what two backups differ
     Diff(Diff),
+    /// Copy backups into another repository, whatever the keys of the two
+    Copy(Copy),
     /// Passphrases and recovery keys
     #[command(subcommand)]
     Key(Key),
@@ -80,6 +82,13 @@ pub struct Init {
     /// Make a repository that anyone who can read the store can read
     #[arg(long)]
     pub no_encryption: bool,
+    /// Take master key and chunk sizes of this repository: chunks are called the same in both, so that copies rewrite nothing, and a
+    /// backup into one finds what was copied from the other. Who learns one repository's master key has both
+    #[arg(long, value_name = "LOCATION", conflicts_with_all = ["chunk_min", "chunk_avg", "chunk_max"])]
+    pub same_keys_as: Option<String>,
+    /// File with the passphrase or recovery key of that repository (otherwise ESKER_FROM_PASSPHRASE, or what will open the new one)
+    #[arg(long, value_name = "FILE", requires = "same_keys_as")]
+    pub from_passphrase_file: Option<PathBuf>,
     /// Whose key it is, for `key list`
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub key_label: String,
@@ -284,6 +293,28 @@ pub struct Diff {
     pub from: String,
     /// The second
     pub to: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// Backups to copy: `latest`, labels, or eight or more digits of ids (default: all)
+    pub backups: Vec<String>,
+    /// The repository that is read (default: --repo or ESKER_REPO)
+    #[arg(long, value_name = "LOCATION")]
+    pub from: Option<String>,
+    /// The repository that is written (default: --repo or ESKER_REPO); it must be there: see esker init
+    #[arg(long, value_name = "LOCATION")]
+    pub to: Option<String>,
+    /// File with the passphrase or recovery key of the repository that is read (otherwise ESKER_FROM_PASSPHRASE, or what opens
+    /// the one that is written)
+    #[arg(long, value_name = "FILE")]
+    pub from_passphrase_file: Option<PathBuf>,
+    /// Copy from an encrypted repository into one that is not
+    #[arg(long)]
+    pub decrypt: bool,
+    /// Only say what would be copied
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

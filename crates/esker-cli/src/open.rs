@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use esker_format::key::Secret;
 use esker_ops::OpsError;
 use esker_repo::repository::read_config;
 use esker_repo::{OpenOptions, Repository, Store, SystemEnvironment};
@@ -24,8 +25,15 @@ pub fn location(global: &Global) -> Result<&str, OpsError> {
 /// # Errors
 /// As `Repository::open`.
 pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    let store = store(location(global)?, false)?;
-    let mut given = secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
+    open_at(global, location(global)?, secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?, output)
+}
+
+/// Opens the repository at this place with this secret; asks for one on a terminal if it needs one and none is given.
+///
+/// # Errors
+/// As `Repository::open`.
+pub fn open_at(global: &Global, location: &str, mut given: Option<Secret>, output: &Output) -> Result<Arc<Repository>, OpsError> {
+    let store = store(location, false)?;
     if given.is_none() && read_config(&store)?.0.encrypted {
         given = Some(secret::ask(store.location())?);
     }
@@ -50,7 +58,7 @@ pub fn store(location: &str, create: bool) -> Result<Store, OpsError> {
 ///
 /// # Errors
 /// `Usage` if there is no place for the cache.
-pub fn options(global: &Global, secret: Option<esker_format::key::Secret>) -> Result<OpenOptions, OpsError> {
+pub fn options(global: &Global, secret: Option<Secret>) -> Result<OpenOptions, OpsError> {
     Ok(OpenOptions { secret, cache: cache(global)?, run_cache_bytes: global.cache_size, environment: Arc::new(SystemEnvironment) })
 }
 

@@ -1,8 +1,11 @@
 //! `init`
 
+use std::sync::Arc;
+
 use esker_format::config::ChunkerParameters;
-use esker_format::key::Argon2Cost;
+use esker_format::key::{Argon2Cost, Secret};
 use esker_ops::OpsError;
+use esker_repo::repository::read_config;
 use esker_repo::{InitOptions, Repository};
 
 use super::Outcome;
@@ -24,7 +27,12 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
         (false, Some(secret)) => Some(secret),
         (false, None) => Some(secret::ask_new()?),
     };
-    let chunker = ChunkerParameters { min: args.chunk_min, avg: args.chunk_avg, max: args.chunk_max };
+    let like = match &args.same_keys_as {
+        Some(other) => Some(like(global, other, args, secret.as_ref(), output)?),
+        None => None,
+    };
+    let given = ChunkerParameters { min: args.chunk_min, avg: args.chunk_avg, max: args.chunk_max };
+    let chunker = like.as_ref().map_or(given, |like| like.config().chunker);
     chunker.check().map_err(|error| OpsError::Usage(format!("--chunk-min, --chunk-avg, --chunk-max: {error}")))?;
     let cheap = std::env::var_os(CHEAP_KEYS).is_some();
     let options = InitOptions {
@@ -33,6 +41,7 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
         chunker,
         pack_target: args.pack_size,
         zstd_level: args.zstd_level,
+        master: like.as_ref().and_then(|like| like.sealing().master().cloned()),
         ..InitOptions::new(secret.clone())
     };
     let repository = Repository::init(open::store(location, true)?, &options, open::options(global, secret)?)?;
@@ -49,4 +58,16 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
         format!("repository {id} at {location}\n{mode}")
     });
     Ok(Exit::Done)
+}
+
+/// The repository whose key and chunk sizes the new one takes.
+fn like(global: &Global, location: &str, args: &Init, secret: Option<&Secret>, output: &Output) -> Result<Arc<Repository>, OpsError> {
+    let encrypted = read_config(&open::store(location, false)?)?.0.encrypted;
+    match (encrypted, args.no_encryption) {
+        (true, true) => return Err(OpsError::Usage(format!("{location} is encrypted: its key is of no use with --no-encryption"))),
+        (false, false) => return Err(OpsError::Usage(format!("{location} is not encrypted and has no key to take: give --no-encryption"))),
+        _ => {}
+    }
+    let given = secret::given(args.from_passphrase_file.as_deref(), secret::FROM_PASSPHRASE, output)?;
+    open::open_at(global, location, given.or_else(|| secret.cloned().filter(|_| encrypted)), output)
 }

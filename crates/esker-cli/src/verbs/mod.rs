@@ -1,6 +1,7 @@
 //! One file a verb: from arguments to a request, from a report to text.
 
 mod backup;
+mod copy;
 mod forget;
 mod fsck;
 mod init;
@@ -41,6 +42,7 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
         Verb::Forget(args) => forget::run(global, args, output),
         Verb::Stats(args) => sizes::stats(global, args, output),
         Verb::Diff(args) => sizes::diff(global, args, output),
+        Verb::Copy(args) => copy::run(global, args, output),
         Verb::Key(args) => key::run(global, args, output),
         Verb::Version => version(output),
         Verb::Completions { shell } => {
