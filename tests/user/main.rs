@@ -13,6 +13,7 @@ mod golden;
 mod interrupted;
 mod keys;
 mod main_job;
+mod names;
 mod output;
 mod replicas;
 mod retention;

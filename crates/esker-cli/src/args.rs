@@ -18,7 +18,7 @@ pub struct Arguments {
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The repository: a folder
+    /// The repository: a folder, or a name (esker repo)
     #[arg(long, global = true, env = "ESKER_REPO", value_name = "LOCATION")]
     pub repo: Option<String>,
     /// File with the passphrase or recovery key (otherwise ESKER_PASSPHRASE, or a prompt)
@@ -71,6 +71,9 @@ pub enum Verb {
     /// Passphrases and recovery keys
     #[command(subcommand)]
     Key(Key),
+    /// Names for repositories, in $XDG_CONFIG_HOME/esker/config.toml
+    #[command(subcommand)]
+    Repo(RepoVerb),
     /// Show the version
     Version,
     /// Print shell completions
@@ -330,6 +333,30 @@ pub enum Key {
     },
     /// Change the passphrase that opens the repository now
     Passphrase(KeyPassphrase),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RepoVerb {
+    /// Give a repository a name: --repo NAME then stands for it, with its passphrase file; it need not be there yet
+    Add(RepoAdd),
+    /// List the names
+    List,
+    /// Forget a name; the repository stays as it is
+    Remove {
+        /// The name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RepoAdd {
+    /// Letters, digits, `-`, `_` and `.`
+    pub name: String,
+    /// The repository
+    pub location: String,
+    /// Whatever writes refuses it; it is read without a session
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 #[derive(Debug, Args)]

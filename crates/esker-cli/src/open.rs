@@ -1,6 +1,6 @@
 //! Opening the repository that the arguments name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use esker_format::key::Secret;
@@ -9,15 +9,24 @@ use esker_repo::repository::read_config;
 use esker_repo::{OpenOptions, Repository, Store, SystemEnvironment};
 
 use crate::args::Global;
+use crate::config::Place;
 use crate::output::Output;
 use crate::secret;
 
-/// The repository's location.
+/// Where the repository is that the arguments name.
 ///
 /// # Errors
-/// `Usage` if none is given.
-pub fn location(global: &Global) -> Result<&str, OpsError> {
-    global.repo.as_deref().ok_or_else(|| OpsError::Usage("no repository: give --repo or set ESKER_REPO".into()))
+/// `Usage` if none is given; as `Place::of`.
+pub fn place(global: &Global) -> Result<Place, OpsError> {
+    Place::of(global.repo.as_deref().ok_or_else(|| OpsError::Usage("no repository: give --repo or set ESKER_REPO".into()))?)
+}
+
+/// The secret given for a repository: by argument, by its entry in the config file, or in the environment.
+///
+/// # Errors
+/// As `secret::given`.
+pub fn secret_of(place: &Place, file: Option<&Path>, variable: &str, output: &Output) -> Result<Option<Secret>, OpsError> {
+    secret::given(file.or(place.settings.passphrase_file.as_deref()), variable, output)
 }
 
 /// Opens the repository; asks for its passphrase on a terminal if it needs one and none is given.
@@ -25,33 +34,37 @@ pub fn location(global: &Global) -> Result<&str, OpsError> {
 /// # Errors
 /// As `Repository::open`.
 pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    open_at(global, location(global)?, secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?, output)
+    let place = place(global)?;
+    let secret = secret_of(&place, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
+    open_at(global, &place, secret, output)
 }
 
 /// Opens the repository at this place with this secret; asks for one on a terminal if it needs one and none is given.
 ///
 /// # Errors
 /// As `Repository::open`.
-pub fn open_at(global: &Global, location: &str, mut given: Option<Secret>, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    let store = store(location, false)?;
+pub fn open_at(global: &Global, place: &Place, mut given: Option<Secret>, output: &Output) -> Result<Arc<Repository>, OpsError> {
+    let store = store(place, false)?;
     if given.is_none() && read_config(&store)?.0.encrypted {
-        given = Some(secret::ask(store.location())?);
+        given = Some(secret::ask(&place.shown())?);
     }
     let repository = Repository::open(store, options(global, given)?)?;
     repository.warnings().iter().for_each(|warning| output.warn(warning));
     Ok(Arc::new(repository))
 }
 
-/// Opens the store at a location.
+/// Opens the store at a place.
 ///
 /// # Errors
 /// `Usage` for a scheme that this build has no store for.
-pub fn store(location: &str, create: bool) -> Result<Store, OpsError> {
+pub fn store(place: &Place, create: bool) -> Result<Store, OpsError> {
+    let location = &place.settings.location;
     let path = location.strip_prefix("file://").unwrap_or(location);
     if let Some((scheme, _)) = path.split_once("://") {
         return Err(OpsError::Usage(format!("{scheme}:// is not supported: a repository is a folder (a path or file:///path)")));
     }
-    Ok(Store::open_local(path, create)?)
+    let store = Store::open_local(path, create)?;
+    Ok(if place.settings.read_only { store.read_only() } else { store })
 }
 
 /// How a repository is opened with this secret.

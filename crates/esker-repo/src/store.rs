@@ -32,6 +32,7 @@ pub struct Store {
     runtime: Runtime,
     location: String,
     is_local: bool,
+    read_only: bool,
     requests: AtomicU64,
 }
 
@@ -46,7 +47,7 @@ impl Store {
             .thread_name("esker-store")
             .build()
             .map_err(|error| RepoError::Internal(format!("cannot start the store's threads: {error}")))?;
-        Ok(Self { inner, runtime, location: location.into(), is_local: false, requests: AtomicU64::new(0) })
+        Ok(Self { inner, runtime, location: location.into(), is_local: false, read_only: false, requests: AtomicU64::new(0) })
     }
 
     /// A folder of this machine. It must exist, unless `create` is set.
@@ -71,6 +72,12 @@ impl Store {
         Ok(Self { is_local: true, ..Self::new(Arc::new(local), location)? })
     }
 
+    /// The store as one that refuses every write before it is asked.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
+    }
+
     /// What people call the store.
     pub fn location(&self) -> &str {
         &self.location
@@ -91,6 +98,7 @@ impl Store {
     /// # Errors
     /// `Store`.
     pub fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        self.check_writable("write", path)?;
         let bytes = bytes.into();
         self.run("write", path, |store, at| async move { store.put(&at, bytes.into()).await.map(|_| ()) })
     }
@@ -159,9 +167,17 @@ impl Store {
     /// # Errors
     /// `Store`.
     pub fn delete(&self, path: &str) -> Result<()> {
+        self.check_writable("delete", path)?;
         match self.run("delete", path, |store, at| async move { store.delete(&at).await }) {
             Err(RepoError::Missing { .. }) => Ok(()),
             outcome => outcome,
+        }
+    }
+
+    fn check_writable(&self, action: &'static str, path: &str) -> Result<()> {
+        match self.read_only {
+            true => Err(store_error(action, path, "the repository is marked read-only".into(), false)),
+            false => Ok(()),
         }
     }
 

@@ -6,6 +6,7 @@ use esker_repo::repository::read_config;
 
 use super::{Outcome, job};
 use crate::args::{Copy, Global};
+use crate::config::Place;
 use crate::exit::Exit;
 use crate::human;
 use crate::open;
@@ -14,18 +15,22 @@ use crate::secret;
 
 pub fn run(global: &Global, args: &Copy, output: &Output) -> Outcome {
     let (from, to) = sides(global, args)?;
-    let usual = secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
-    let mut of_source = secret::given(args.from_passphrase_file.as_deref(), secret::FROM_PASSPHRASE, output)?;
-    if of_source.is_none() && read_config(&open::store(from, false)?)?.0.encrypted {
-        of_source.clone_from(&usual);
+    let (from, to) = (Place::of(from)?, Place::of(to)?);
+    if !args.dry_run {
+        to.check_writable()?;
     }
-    let source = open::open_at(global, from, of_source, output).map_err(|error| within(from, error))?;
-    let target = open::open_at(global, to, usual, output).map_err(|error| within(to, error))?;
+    let of_target = open::secret_of(&to, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
+    let mut of_source = open::secret_of(&from, args.from_passphrase_file.as_deref(), secret::FROM_PASSPHRASE, output)?;
+    if of_source.is_none() && open::store(&from, false).and_then(|store| Ok(read_config(&store)?.0.encrypted)).map_err(within(&from))? {
+        of_source.clone_from(&of_target);
+    }
+    let source = open::open_at(global, &from, of_source, output).map_err(within(&from))?;
+    let target = open::open_at(global, &to, of_target, output).map_err(within(&to))?;
     let request = CopyRequest { backups: args.backups.clone(), dry_run: args.dry_run, decrypt: args.decrypt };
     let report = copy(&source, &target, &request, &job(global, output))?;
     report.warnings.iter().for_each(|warning| output.warn(warning));
     if !report.dry_run && !report.protected {
-        output.say(&format!("note: no session could be written to {from}, so it was read without protection from a prune"));
+        output.say(&format!("note: no session could be written to {}, so it was read without protection from a prune", from.shown()));
     }
     output.result(&report, || text(&report));
     let warned = !report.warnings.is_empty() || !source.warnings().is_empty() || !target.warnings().is_empty();
@@ -46,10 +51,11 @@ fn sides<'a>(global: &'a Global, args: &'a Copy) -> Result<(&'a str, &'a str), O
     }
 }
 
-fn within(location: &str, error: OpsError) -> OpsError {
-    match error {
+fn within(place: &Place) -> impl FnOnce(OpsError) -> OpsError {
+    let repository = place.shown();
+    move |error| match error {
         OpsError::Usage(_) | OpsError::Cancelled => error,
-        error => OpsError::In { repository: location.to_owned(), error: Box::new(error) },
+        error => OpsError::In { repository, error: Box::new(error) },
     }
 }
 

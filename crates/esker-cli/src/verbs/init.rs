@@ -10,6 +10,7 @@ use esker_repo::{InitOptions, Repository};
 
 use super::Outcome;
 use crate::args::{Global, Init};
+use crate::config::Place;
 use crate::exit::Exit;
 use crate::open;
 use crate::output::Output;
@@ -19,8 +20,9 @@ use crate::secret;
 const CHEAP_KEYS: &str = "ESKER_TEST_CHEAP_KEYS";
 
 pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
-    let location = open::location(global)?;
-    let given = secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
+    let place = open::place(global)?;
+    let location = &place.settings.location;
+    let given = open::secret_of(&place, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
     let secret = match (args.no_encryption, given) {
         (true, Some(_)) => return Err(OpsError::Usage("a passphrase is given together with --no-encryption".into())),
         (true, None) => None,
@@ -44,7 +46,7 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
         master: like.as_ref().and_then(|like| like.sealing().master().cloned()),
         ..InitOptions::new(secret.clone())
     };
-    let repository = Repository::init(open::store(location, true)?, &options, open::options(global, secret)?)?;
+    let repository = Repository::init(open::store(&place, true)?, &options, open::options(global, secret)?)?;
     if cheap {
         output.warn(&format!("{CHEAP_KEYS} is set: the passphrase is easily guessed; for tests only"));
     }
@@ -62,12 +64,13 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
 
 /// The repository whose key and chunk sizes the new one takes.
 fn like(global: &Global, location: &str, args: &Init, secret: Option<&Secret>, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    let encrypted = read_config(&open::store(location, false)?)?.0.encrypted;
+    let place = Place::of(location)?;
+    let encrypted = read_config(&open::store(&place, false)?)?.0.encrypted;
     match (encrypted, args.no_encryption) {
         (true, true) => return Err(OpsError::Usage(format!("{location} is encrypted: its key is of no use with --no-encryption"))),
         (false, false) => return Err(OpsError::Usage(format!("{location} is not encrypted and has no key to take: give --no-encryption"))),
         _ => {}
     }
-    let given = secret::given(args.from_passphrase_file.as_deref(), secret::FROM_PASSPHRASE, output)?;
-    open::open_at(global, location, given.or_else(|| secret.cloned().filter(|_| encrypted)), output)
+    let given = open::secret_of(&place, args.from_passphrase_file.as_deref(), secret::FROM_PASSPHRASE, output)?;
+    open::open_at(global, &place, given.or_else(|| secret.cloned().filter(|_| encrypted)), output)
 }
