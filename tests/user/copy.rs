@@ -60,7 +60,9 @@ fn comes_back(esker: &Esker, label: &str, day: &Path) {
 fn lasting(esker: &Esker, label: &str) -> Value {
     let mut shown = esker.json(&["show", label], 0);
     let fields = shown.as_object_mut().unwrap();
-    ["id", "age_s", "session", "stored_bytes", "verified_level", "verified_ms", "origin"].iter().for_each(|field| drop(fields.remove(*field)));
+    ["id", "age_s", "session", "stored_bytes", "verified_level", "verified_ms", "origin"]
+        .iter()
+        .for_each(|field| drop(fields.remove(*field)));
     shown
 }
 
@@ -207,7 +209,8 @@ fn a_copy_that_is_killed_again_and_again_goes_on_from_what_it_had_stored() {
     }
     assert!(killed >= 3, "it was killed {killed} times");
     let report = last.unwrap_or_else(|| run(&first, &to, &["--json"])).exits(0).json();
-    assert!(number(&report["backups"][0], "left_over_chunks") * 8192 > 20 << 20, "{report}");
+    let line = &report["backups"][0];
+    assert!(number(line, "left_over_chunks") > 0 && number(line, "known_chunks") * 8192 > 20 << 20, "{report}");
     // Nothing is stored twice but what was on its way.
     assert!(pack_bytes(&to, "data") < (40 << 20) + (6 << 20), "{}", pack_bytes(&to, "data"));
     let target = to.path("t");
@@ -242,7 +245,7 @@ fn what_is_damaged_is_named_and_the_other_backups_are_copied() {
     assert!(run(&first, &to, &[]).exits(3).text().contains("h/other"));
     fs::rename(&aside, &pack).unwrap();
     let mended = copy(&first, &to, &[], 0);
-    assert!(number(&mended, "copied") == 1 && number(&mended["backups"][1], "left_over_chunks") > 0, "{mended}");
+    assert!(number(&mended, "copied") == 1 && number(&mended["backups"][1], "known_chunks") > 100, "{mended}");
     for (label, folder) in [("noise", &source), ("other", &fresh)] {
         let target = to.path(label);
         to.run(&["restore", label, "--target", target.to_str().unwrap()]).exits(0);

@@ -122,7 +122,9 @@ fn what_is_marked_read_only_is_read_without_a_session_and_never_written() {
     ] {
         user.run(&[&["--repo", "prod"], args].concat()).exits(2).says("is marked read-only");
     }
-    for args in [&["list"][..], &["show", "one"], &["ls", "one"], &["dump", "one", "file"], &["stats"], &["diff", "one", "two"], &["key", "list"]] {
+    for args in
+        [&["list"][..], &["show", "one"], &["ls", "one"], &["dump", "one", "file"], &["stats"], &["diff", "one", "two"], &["key", "list"]]
+    {
         user.run(&[&["--repo", "prod"], args].concat()).exits(0);
     }
     let target = user.esker.path("t");

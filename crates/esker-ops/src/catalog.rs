@@ -267,10 +267,7 @@ pub fn show(repository: &Arc<Repository>, name: &str) -> Result<BackupDetails> {
         line,
         written_by: manifest.written_by,
         session: manifest.session.to_string(),
-        origin: manifest.origin.map(|origin| OriginDetails {
-            repository: origin.repository.to_string(),
-            id: origin.manifest.to_string(),
-        }),
+        origin: manifest.origin.map(|origin| OriginDetails { repository: origin.repository.to_string(), id: origin.manifest.to_string() }),
         sorted: SortedReport::sum(manifest.sorted.iter()),
         encoders: manifest.encoders,
         read_bytes: manifest.totals.read_bytes,

@@ -56,9 +56,12 @@ impl Choice {
             named(source, &found, &request.backups)?
         };
         let there = target.backups().map_err(OpsError::within(target))?;
-        warnings.extend(there.damaged.iter().map(|(_, error)| {
-            format!("{}: {error}; if it is a copy, its backup is copied once more", target.store().location())
-        }));
+        warnings.extend(
+            there
+                .damaged
+                .iter()
+                .map(|(_, error)| format!("{}: {error}; if it is a copy, its backup is copied once more", target.store().location())),
+        );
         let valid = there.found.into_iter().filter(|backup| backup.standing == Standing::Valid);
         let copies: BTreeMap<Origin, Backup> = valid.map(|backup| (origin_of(target, &backup), backup)).collect();
         let is_copied = |backup: &Backup| copies.contains_key(&origin_of(source, backup));
@@ -70,8 +73,7 @@ impl Choice {
                 warnings.push(format!("another backup is called {label} in {place} ({id}): name them by id there"));
             }
         }
-        let (of_source, of_target) =
-            (source.notes().map_err(OpsError::within(source))?, target.notes().map_err(OpsError::within(target))?);
+        let (of_source, of_target) = (source.notes().map_err(OpsError::within(source))?, target.notes().map_err(OpsError::within(target))?);
         warnings.extend(of_source.damaged.iter().map(|error| format!("{error}; a hold or tags may not be carried over")));
         let mut decided: BTreeSet<ObjectId> = of_target.by_backup.into_keys().collect();
         if let Some(error) = of_target.damaged.first() {

@@ -150,13 +150,16 @@ impl<'a> Run<'a> {
     }
 
     fn copy(&mut self, backup: &Backup, line: BackupLine, report: &mut CopyReport) -> Result<BackupLine> {
-        let options = WriterOptions { workers: self.job.threads, sorted_runs: backup.manifest.sorted.is_some(), ..WriterOptions::default() };
+        let options =
+            WriterOptions { workers: self.job.threads, sorted_runs: backup.manifest.sorted.is_some(), ..WriterOptions::default() };
         let writer = Writer::begin(self.target, "copy", &options).map_err(OpsError::within(self.target))?;
         let holds = self.committed && writer.may_reuse_manifests() && writer.reader().index().absent() == 0;
         self.memo.begin_session(holds);
         self.committed = false;
         for damaged in writer.damaged() {
-            report.warnings.push(format!("{}: {damaged}; its chunks are stored anew where they are needed", self.target.store().location()));
+            report
+                .warnings
+                .push(format!("{}: {damaged}; its chunks are stored anew where they are needed", self.target.store().location()));
         }
         self.job.progress.phase(&format!("copying {}", backup.manifest.label), backup.manifest.totals.bytes);
         let outcome = self.fill(&writer, backup, line);

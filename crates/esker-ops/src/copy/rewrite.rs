@@ -10,7 +10,7 @@ use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::recipe::Piece;
 use esker_format::seal::ChunkKind;
-use esker_format::table::{Row, TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
+use esker_format::table::{TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
 use esker_format::{ChunkId, FormatError};
 use esker_repo::RepoError;
 use esker_repo::reader::ReadContext;
@@ -154,7 +154,7 @@ impl<'a> Rewriter<'a> {
         if self.findings.count() > findings {
             return Ok(None);
         }
-        let new = self.mover.store(ChunkKind::Table, encode_piece(&rows).map_err(RepoError::object(FileRow::NAME))?)?;
+        let new = self.mover.store(ChunkKind::Table, encode_piece(&rows).map_err(RepoError::object("file row"))?)?;
         self.mover.memo.prove(piece, new, sums)?;
         Ok(Some(Proven { id: new, sums }))
     }
