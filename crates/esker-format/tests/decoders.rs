@@ -435,6 +435,7 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         encode_piece(&samples::replicas()).unwrap(),
         samples::manifest().to_bytes(),
         samples::sorted_manifest().to_bytes(),
+        samples::copied_manifests()[1].to_bytes(),
         samples::open().to_bytes(),
         samples::beat().to_bytes(),
         samples::fence().to_bytes(),
