@@ -42,6 +42,7 @@ demo: build ## back up a sample cluster, break things, and restore it
 
 test: setup ## run all tests, those of the independent reader too (lint is separate)
 	@scripts/setup reader
+	@scripts/setup stores
 	cargo test $(SELECTION)
 	cd format-spec/reader && $(READER_PYTHON) -m unittest
 

@@ -20,4 +20,7 @@ mod retention;
 mod run_cache;
 mod sorted;
 mod sources;
+mod store_credentials;
+mod stores;
 mod together;
+mod troubled_line;

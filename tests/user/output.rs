@@ -139,7 +139,7 @@ fn wrong_usage_is_exit_2_and_says_what_is_wrong() {
         (&["forget", "a", "--keep-last", "1"], "not both"),
         (&["forget", "--keep-within", "5m"], "is not a duration"),
         (&["forget", "--hold"], "name the backups"),
-        (&["list", "--repo", "s3://bucket/x"], "s3:// is not supported"),
+        (&["list", "--repo", "sftp://host/x"], "sftp:// is not supported"),
     ];
     for (args, words) in wrong {
         esker.run(args).exits(2).says(words);

@@ -18,9 +18,13 @@ pub struct Arguments {
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The repository: a folder, or a name (esker repo)
+    /// The repository: a folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or a name (esker repo)
     #[arg(long, global = true, env = "ESKER_REPO", value_name = "LOCATION")]
     pub repo: Option<String>,
+    /// An option of an object store, such as endpoint=URL, region=NAME, profile=NAME, ca_file=FILE; may be given several times
+    /// (docs/operations.md). Credentials come from the environment or a profile
+    #[arg(long = "store-option", global = true, value_name = "KEY=VALUE")]
+    pub store_options: Vec<String>,
     /// File with the passphrase or recovery key (otherwise ESKER_PASSPHRASE, or a prompt)
     #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
@@ -312,6 +316,9 @@ pub struct Copy {
     /// the one that is written)
     #[arg(long, value_name = "FILE")]
     pub from_passphrase_file: Option<PathBuf>,
+    /// An option of the store that is read, as --store-option is one of the store that is written; may be given several times
+    #[arg(long = "from-store-option", value_name = "KEY=VALUE")]
+    pub from_store_options: Vec<String>,
     /// Copy from an encrypted repository into one that is not
     #[arg(long)]
     pub decrypt: bool,

@@ -67,6 +67,13 @@ impl Place {
         }
     }
 
+    /// With these options of its store behind those of its name; the last of a kind counts.
+    #[must_use]
+    pub fn with_options(mut self, options: &[String]) -> Self {
+        self.settings.store_options.extend_from_slice(options);
+        self
+    }
+
     /// What people call it.
     pub fn shown(&self) -> String {
         match &self.name {

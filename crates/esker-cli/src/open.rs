@@ -6,7 +6,7 @@ use std::sync::Arc;
 use esker_format::key::Secret;
 use esker_ops::OpsError;
 use esker_repo::repository::read_config;
-use esker_repo::{OpenOptions, Repository, Store, SystemEnvironment};
+use esker_repo::{OpenOptions, Repository, Store, StoreOpening, StoreOptions, SystemEnvironment, Variables};
 
 use crate::args::Global;
 use crate::config::Place;
@@ -18,7 +18,8 @@ use crate::secret;
 /// # Errors
 /// `Usage` if none is given; as `Place::of`.
 pub fn place(global: &Global) -> Result<Place, OpsError> {
-    Place::of(global.repo.as_deref().ok_or_else(|| OpsError::Usage("no repository: give --repo or set ESKER_REPO".into()))?)
+    let repo = global.repo.as_deref().ok_or_else(|| OpsError::Usage("no repository: give --repo or set ESKER_REPO".into()))?;
+    Ok(Place::of(repo)?.with_options(&global.store_options))
 }
 
 /// The secret given for a repository: by argument, by its entry in the config file, or in the environment.
@@ -36,17 +37,39 @@ pub fn secret_of(place: &Place, file: Option<&Path>, variable: &str, output: &Ou
 pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsError> {
     let place = place(global)?;
     let secret = secret_of(&place, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
-    open_at(global, &place, secret, output)
+    open_at(global, &place, secret, None, output)
 }
 
-/// Opens the repository at this place with this secret; asks for one on a terminal if it needs one and none is given.
+/// Opens a second repository, which is only read: with a secret of its own, else with that of the first if it needs one.
 ///
 /// # Errors
 /// As `Repository::open`.
-pub fn open_at(global: &Global, place: &Place, mut given: Option<Secret>, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    let store = store(place, false)?;
+pub fn open_from(
+    global: &Global,
+    place: &Place,
+    passphrase_file: Option<&Path>,
+    other: Option<&Secret>,
+    output: &Output,
+) -> Result<Arc<Repository>, OpsError> {
+    let secret = secret_of(place, passphrase_file, secret::FROM_PASSPHRASE, output)?;
+    open_at(global, place, secret, other, output)
+}
+
+/// Opens the repository at this place with this secret. If it needs one and none is given it takes the other, or asks on a
+/// terminal.
+///
+/// # Errors
+/// As `Repository::open`.
+pub fn open_at(
+    global: &Global,
+    place: &Place,
+    mut given: Option<Secret>,
+    other: Option<&Secret>,
+    output: &Output,
+) -> Result<Arc<Repository>, OpsError> {
+    let store = store(place, false, output)?;
     if given.is_none() && read_config(&store)?.0.encrypted {
-        given = Some(secret::ask(&place.shown())?);
+        given = Some(other.map_or_else(|| secret::ask(&place.shown()), |other| Ok(other.clone()))?);
     }
     let repository = Repository::open(store, options(global, given)?)?;
     repository.warnings().iter().for_each(|warning| output.warn(warning));
@@ -56,14 +79,14 @@ pub fn open_at(global: &Global, place: &Place, mut given: Option<Secret>, output
 /// Opens the store at a place.
 ///
 /// # Errors
-/// `Usage` for a scheme that this build has no store for.
-pub fn store(place: &Place, create: bool) -> Result<Store, OpsError> {
-    let location = &place.settings.location;
-    let path = location.strip_prefix("file://").unwrap_or(location);
-    if let Some((scheme, _)) = path.split_once("://") {
-        return Err(OpsError::Usage(format!("{scheme}:// is not supported: a repository is a folder (a path or file:///path)")));
-    }
-    let store = Store::open_local(path, create)?;
+/// `Setting` if location, options and credentials do not fit.
+pub fn store(place: &Place, create: bool, output: &Output) -> Result<Store, OpsError> {
+    let options = StoreOptions::parse(&place.settings.store_options)?;
+    let quiet = output.is_quiet();
+    let tell = Arc::new(move |text: &str| crate::output::say(quiet, &format!("note: {text}")));
+    let opening = StoreOpening { options, variables: Variables::of_process(), create, tell };
+    let store = Store::open(&place.settings.location, &opening)?;
+    output.count(&store);
     Ok(if place.settings.read_only { store.read_only() } else { store })
 }
 

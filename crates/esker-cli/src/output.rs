@@ -1,8 +1,10 @@
 //! What reaches the terminal: results on standard output, everything else on standard error.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use esker_repo::{RequestCounter, RequestCounts, Store};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -15,12 +17,21 @@ const WIDTH: u16 = 100;
 pub struct Output {
     json: bool,
     quiet: bool,
+    requests: Mutex<Vec<RequestCounter>>,
+}
+
+/// A result with what it took to get it.
+#[derive(Serialize)]
+struct Counted<'a, T> {
+    #[serde(flatten)]
+    result: &'a T,
+    requests: RequestCounts,
 }
 
 impl Output {
     /// With or without JSON; quiet leaves out all but results and errors.
     pub fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet }
+        Self { json, quiet, requests: Mutex::default() }
     }
 
     /// Whether results are JSON.
@@ -33,10 +44,22 @@ impl Output {
         self.quiet
     }
 
+    /// Counts the requests of this store from now on: a result that is a JSON object says how many there were.
+    pub fn count(&self, store: &Store) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(store.request_counts());
+    }
+
     /// Prints a result: the value as JSON, or what `text` says.
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
         if self.json {
-            self.json_line(value);
+            let counters = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            let requests = counters.iter().map(RequestCounter::now).reduce(RequestCounts::plus);
+            let counted = requests.map(|requests| Counted { result: value, requests });
+            // Only an object has room for the requests.
+            match counted.and_then(|counted| serde_json::to_string(&counted).ok()) {
+                Some(line) => self.print(&line),
+                None => self.json_line(value),
+            }
         } else {
             self.print(&text());
         }
@@ -60,10 +83,7 @@ impl Output {
 
     /// Says something on standard error unless quiet.
     pub fn say(&self, text: &str) {
-        if !self.quiet {
-            // Nobody is left to tell if standard error is gone.
-            let _ = writeln!(std::io::stderr(), "{text}");
-        }
+        say(self.quiet, text);
     }
 
     /// Names a warning on standard error.
@@ -77,6 +97,14 @@ impl Output {
             self.json_line(&serde_json::json!({ "error": text, "exit": exit as u8 }));
         }
         let _ = writeln!(std::io::stderr(), "esker: {text}");
+    }
+}
+
+/// Says something on standard error unless quiet.
+pub fn say(quiet: bool, text: &str) {
+    if !quiet {
+        // Nobody is left to tell if standard error is gone.
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 }
 

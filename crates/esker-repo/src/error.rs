@@ -51,6 +51,9 @@ pub enum RepoError {
         /// Every place that was tried, with its fault.
         why: String,
     },
+    /// Location, options or credentials of a store do not fit.
+    #[error("{0}")]
+    Setting(String),
     /// The location holds no repository.
     #[error("{location} is not an Esker repository: {why}")]
     NotARepository {
@@ -66,6 +69,14 @@ pub enum RepoError {
         location: String,
         /// The first thing found.
         found: String,
+    },
+    /// The store lacks what a repository cannot do without.
+    #[error("{location} cannot hold a repository: {why}")]
+    Unfit {
+        /// The location.
+        location: String,
+        /// What is lacking.
+        why: &'static str,
     },
     /// The repository is encrypted and no secret was given.
     #[error("the repository is encrypted: give its passphrase with --passphrase-file, ESKER_PASSPHRASE or at the prompt")]

@@ -1,6 +1,6 @@
-//! What this client remembers of a repository: that it is encrypted, and the newest view it had.
+//! What this client remembers of a repository: that it is encrypted, the newest view it had, and what its store can do.
 //!
-//! Both are second nets against a store that is not what it was: a config swapped for an unencrypted one, a store rolled
+//! The first two are second nets against a store that is not what it was: a config swapped for an unencrypted one, a store rolled
 //! back to an older state. They are files of this machine; losing them loses the net, never data.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use esker_format::{ObjectId, RepositoryId};
 
 use crate::error::{RepoError, Result};
+use crate::store::probe::Abilities;
 
 /// The client's memory below the cache folder.
 #[derive(Debug, Clone)]
@@ -51,6 +52,26 @@ impl Known {
     pub fn remember_manifests(&self, location: &str, repository: RepositoryId, manifests: &BTreeSet<ObjectId>) -> Result<()> {
         let text: String = manifests.iter().map(|id| format!("{id}\n")).collect();
         write_whole(&self.manifests_file(location, repository), text.as_bytes())
+    }
+
+    /// What the store at this location could when it was last tried.
+    pub fn abilities(&self, location: &str) -> Option<Abilities> {
+        serde_json::from_slice(&std::fs::read(self.abilities_file(location)).ok()?).ok()
+    }
+
+    /// Remembers what the store at this location can.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn remember_abilities(&self, location: &str, abilities: &Abilities) -> Result<()> {
+        let path = self.abilities_file(location);
+        let text = serde_json::to_vec(abilities);
+        let text = text.map_err(|error| RepoError::Cache { path: path.display().to_string(), why: error.to_string() })?;
+        write_whole(&path, &text)
+    }
+
+    fn abilities_file(&self, location: &str) -> PathBuf {
+        self.folder.join(format!("store-{}", place(location)))
     }
 
     fn location_file(&self, location: &str) -> PathBuf {

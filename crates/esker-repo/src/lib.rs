@@ -31,5 +31,5 @@ pub use environment::{Environment, SystemEnvironment};
 pub use error::{RepoError, Result};
 pub use frame_cache::RUN_CACHE_BYTES;
 pub use repository::{InitOptions, OpenOptions, Repository};
-pub use store::Store;
+pub use store::{RequestCounter, RequestCounts, Store, StoreOpening, StoreOptions, Variables};
 pub use writer::{Claim, Writer, WriterOptions};

@@ -23,6 +23,8 @@ use crate::repository::Repository;
 
 /// Chunks that wait for a worker, at most; with the chunk limit this bounds the memory of the queue.
 const QUEUE_CHUNKS: usize = 16;
+/// Workers beside those that compute, for a store elsewhere: they wait for it, and so many more packs are on their way.
+const UPLOADS: usize = 4;
 /// Frames after which a pack is closed whatever its size: tiny chunks must not make a huge table, nor many of them wait in
 /// memory for the disk.
 const PACK_FRAMES: usize = 4096;
@@ -103,7 +105,8 @@ impl Pipeline {
             let thread = std::thread::Builder::new().name(format!("esker-pack-{number}"));
             thread.spawn(move || work(&shared, &jobs)).map_err(|error| RepoError::Internal(format!("cannot start a thread: {error}")))
         };
-        let workers = (0..workers.max(1)).map(start).collect::<Result<_>>()?;
+        let uploads = if repository.store.is_far() { UPLOADS } else { 0 };
+        let workers = (0..workers.max(1) + uploads).map(start).collect::<Result<_>>()?;
         Ok(Self { shared, queue: Some(queue), workers })
     }
 

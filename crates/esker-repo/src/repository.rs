@@ -19,6 +19,7 @@ use crate::frame_cache::RUN_CACHE_BYTES;
 use crate::keyring;
 use crate::known::Known;
 use crate::store::Store;
+use crate::store::probe::{Abilities, PROBES};
 
 /// Bytes at which a writer closes a pack, unless the config says otherwise.
 pub const PACK_TARGET: u32 = 32 << 20;
@@ -39,6 +40,8 @@ pub struct InitOptions {
     pub pack_target: u32,
     /// zstd's level for writers that do not say.
     pub zstd_level: i8,
+    /// Whether the store is tried first, with an object that is removed again; a folder needs no trial.
+    pub probe: bool,
 }
 
 impl InitOptions {
@@ -52,6 +55,7 @@ impl InitOptions {
             chunker: ChunkerParameters::DEFAULT,
             pack_target: PACK_TARGET,
             zstd_level: 3,
+            probe: false,
         }
     }
 }
@@ -87,13 +91,20 @@ impl Repository {
     /// The config is written last: what was interrupted before is no repository.
     ///
     /// # Errors
-    /// `NotEmpty`, `Store`.
+    /// `NotEmpty`, `Unfit`, `Store`.
     pub fn init(store: Store, init: &InitOptions, open: OpenOptions) -> Result<Self> {
-        if let Some(found) = store.list("")?.into_iter().next() {
-            let found = if found.path == CONFIG { "a repository".to_owned() } else { found.path };
+        if let Some(found) = store.first_but(PROBES)? {
+            let is_repository = found == CONFIG || store.size(CONFIG)?.is_some();
+            let found = if is_repository { "a repository".to_owned() } else { found };
             return Err(RepoError::NotEmpty { location: store.location().to_owned(), found });
         }
         let environment = Arc::clone(&open.environment);
+        if init.probe {
+            let abilities = probe(&store, &*environment, &Known::new(&open.cache))?;
+            if let Some(why) = abilities.lacks() {
+                return Err(RepoError::Unfit { location: store.location().to_owned(), why });
+            }
+        }
         let config = Config {
             repository: RepositoryId(random(&*environment)?),
             encrypted: init.secret.is_some(),
@@ -176,6 +187,14 @@ impl Repository {
         Known::new(&self.cache)
     }
 
+    /// Tries what the store can do, and remembers it on this machine.
+    ///
+    /// # Errors
+    /// `Store` if nothing can be written there, `Cache`.
+    pub fn probe(&self) -> Result<Abilities> {
+        probe(&self.store, &*self.environment, &self.known())
+    }
+
     /// Reads a hash-named object: the name is checked first, then the seal.
     ///
     /// # Errors
@@ -219,6 +238,14 @@ impl Repository {
         let bytes = seal_object(&self.sealing, kind, path, salt, record).map_err(RepoError::object(path))?;
         self.store.put(path, bytes)
     }
+}
+
+fn probe(store: &Store, environment: &dyn Environment, known: &Known) -> Result<Abilities> {
+    let name: [u8; 16] = random(environment)?;
+    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
+    let abilities = store.probe(&name)?;
+    known.remember_abilities(store.location(), &abilities)?;
+    Ok(abilities)
 }
 
 /// Reads `config`, or its copy if the first is lost or damaged; with what was amiss.

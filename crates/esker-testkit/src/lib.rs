@@ -4,6 +4,7 @@
 //! * [`workload`]: one RocksDB engine with NebulaGraph-like content, its churn and its checkpoints.
 //! * [`cluster`]: hosts that each hold engines of several spaces, replicas fed the same writes.
 //! * [`faulty_store`]: an object store that fails, lies or refuses as a test has planned.
+//! * [`server`]: object stores to talk to, real and made up, and lines to them that fail.
 //! * [`seeded`]: randomness from a seed and a clock that only moves when told to.
 //! * [`tree`]: whether two directory trees are the same, down to modes and nanoseconds.
 //!
@@ -14,5 +15,6 @@
 pub mod cluster;
 pub mod faulty_store;
 pub mod seeded;
+pub mod server;
 pub mod tree;
 pub mod workload;

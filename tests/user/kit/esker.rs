@@ -14,6 +14,12 @@ const NEVER_SAID: [&str; 4] = ["panicked", "RUST_BACKTRACE", "stack backtrace", 
 pub struct Esker {
     folder: TempDir,
     pub passphrase: Option<String>,
+    /// Where the repository is, if not in a folder.
+    location: Option<String>,
+    /// Variables that say how to reach it.
+    pub variables: Vec<(String, String)>,
+    /// Options of its store.
+    pub options: Vec<String>,
     /// Secrets that no output may hold.
     secrets: Vec<String>,
 }
@@ -39,7 +45,16 @@ impl Esker {
     pub fn without_repository(passphrase: Option<&str>) -> Self {
         let folder = super::quick_folder();
         let passphrase = passphrase.map(str::to_owned);
-        Self { folder, secrets: passphrase.iter().cloned().collect(), passphrase }
+        let secrets = passphrase.iter().cloned().collect();
+        Self { folder, passphrase, location: None, variables: Vec::new(), options: Vec::new(), secrets }
+    }
+
+    /// With a repository in an object store, before `init`; what these variables hold under a secret's name is never said.
+    pub fn in_store(location: &str, variables: Vec<(String, String)>) -> Self {
+        let mut esker = Self::without_repository(Some(Self::PASSPHRASE));
+        let is_secret = |name: &str| ["SECRET", "_TOKEN", "ACCOUNT_KEY"].iter().any(|word| name.contains(word));
+        esker.secrets.extend(variables.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| value.clone()));
+        Self { location: Some(location.to_owned()), variables, ..esker }
     }
 
     /// Names another secret that no output may hold.
@@ -66,12 +81,25 @@ impl Esker {
     /// The command with the user's repository, cache and passphrase in its environment, and no terminal.
     pub fn command<A: AsRef<OsStr>>(&self, args: &[A]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_esker"));
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(args)
+            .args(self.options.iter().map(|option| format!("--store-option={option}")))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let given = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("ESKER_"));
         for name in given.filter(|name| name != "ESKER_CI_RUN") {
             command.env_remove(name);
         }
-        command.env("ESKER_REPO", self.repo()).env("ESKER_CACHE_DIR", self.cache()).env("ESKER_TEST_CHEAP_KEYS", "1");
+        let foreign = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
+        for (name, _) in std::env::vars().filter(|(name, _)| foreign(name) || name.to_ascii_lowercase().ends_with("_proxy")) {
+            command.env_remove(name);
+        }
+        // Nobody's profile is read, and no machine's metadata service is asked.
+        command.env("HOME", self.folder()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let location = self.location.as_ref().map_or_else(|| self.repo().into_os_string(), Into::into);
+        command.env("ESKER_REPO", location).env("ESKER_CACHE_DIR", self.cache()).env("ESKER_TEST_CHEAP_KEYS", "1");
         if let Some(passphrase) = &self.passphrase {
             command.env("ESKER_PASSPHRASE", passphrase);
         }

@@ -2,7 +2,6 @@
 
 use esker_ops::OpsError;
 use esker_ops::copy::{BackupLine, CopyReport, CopyRequest, Outcome as Became, copy};
-use esker_repo::repository::read_config;
 
 use super::{Outcome, job};
 use crate::args::{Copy, Global};
@@ -15,17 +14,13 @@ use crate::secret;
 
 pub fn run(global: &Global, args: &Copy, output: &Output) -> Outcome {
     let (from, to) = sides(global, args)?;
-    let (from, to) = (Place::of(from)?, Place::of(to)?);
+    let (from, to) = (Place::of(from)?.with_options(&args.from_store_options), Place::of(to)?.with_options(&global.store_options));
     if !args.dry_run {
         to.check_writable()?;
     }
     let of_target = open::secret_of(&to, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
-    let mut of_source = open::secret_of(&from, args.from_passphrase_file.as_deref(), secret::FROM_PASSPHRASE, output)?;
-    if of_source.is_none() && open::store(&from, false).and_then(|store| Ok(read_config(&store)?.0.encrypted)).map_err(within(&from))? {
-        of_source.clone_from(&of_target);
-    }
-    let source = open::open_at(global, &from, of_source, output).map_err(within(&from))?;
-    let target = open::open_at(global, &to, of_target, output).map_err(within(&to))?;
+    let source = open::open_from(global, &from, args.from_passphrase_file.as_deref(), of_target.as_ref(), output).map_err(within(&from))?;
+    let target = open::open_at(global, &to, of_target, None, output).map_err(within(&to))?;
     let request = CopyRequest { backups: args.backups.clone(), dry_run: args.dry_run, decrypt: args.decrypt };
     let report = copy(&source, &target, &request, &job(global, output))?;
     report.warnings.iter().for_each(|warning| output.warn(warning));

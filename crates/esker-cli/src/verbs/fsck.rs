@@ -63,6 +63,9 @@ fn text(report: &FsckReport) -> String {
     rows.push(("read", format!("{} ({})", human::bytes(report.bytes), human::rate(report.bytes, report.duration_ms))));
     rows.push(("duration", human::duration_ms(report.duration_ms)));
     text.push_str(&facts(&rows));
+    if let Some(abilities) = &report.store {
+        text.push_str(&super::init::abilities_text(abilities));
+    }
     text
 }
 

@@ -117,7 +117,7 @@ fn open_with_secret(global: &Global, output: &Output) -> Result<(std::sync::Arc<
         Some(secret) => secret,
         None => secret::ask(&place.shown())?,
     };
-    let store = open::store(&place, false)?;
+    let store = open::store(&place, false, output)?;
     let repository = esker_repo::Repository::open(store, open::options(global, Some(current.clone()))?)?;
     repository.warnings().iter().for_each(|warning| output.warn(warning));
     Ok((std::sync::Arc::new(repository), current))

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use esker_ops::OpsError;
+use esker_repo::store::{Location, StoreOptions};
 
 use super::Outcome;
 use crate::args::{Global, RepoAdd, RepoVerb};
@@ -24,8 +25,10 @@ fn add(global: &Global, args: &RepoAdd, output: &Output) -> Outcome {
         location: absolute_location(&args.location)?,
         read_only: args.read_only,
         passphrase_file: global.passphrase_file.as_deref().map(absolute).transpose()?,
-        store_options: Vec::new(),
+        store_options: global.store_options.clone(),
     };
+    Location::parse(&named.location)?;
+    StoreOptions::parse(&named.store_options)?;
     if let Some(file) = named.passphrase_file.as_deref().filter(|file| !file.exists()) {
         output.say(&format!("note: there is no {} yet", file.display()));
     }

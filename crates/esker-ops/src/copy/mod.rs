@@ -22,7 +22,7 @@ use esker_format::manifest::Manifest;
 use esker_repo::manifests::Backup;
 use esker_repo::notes::NoteState;
 use esker_repo::reader::ChunkReader;
-use esker_repo::{RepoError, Repository, Writer, WriterOptions};
+use esker_repo::{RepoError, Repository, RequestCounts, Writer, WriterOptions};
 
 use crate::backup::write_seen;
 use crate::error::{OpsError, Result};
@@ -60,6 +60,7 @@ pub fn copy(source: &Arc<Repository>, target: &Arc<Repository>, request: &CopyRe
     let side = |repository: &Repository| Side {
         repository: repository.config().repository.to_string(),
         location: repository.store().location().to_owned(),
+        requests: RequestCounts::default(),
     };
     let same_keys = source.sealing().names_chunks_like(target.sealing());
     let mut report = CopyReport {
@@ -79,6 +80,8 @@ pub fn copy(source: &Arc<Repository>, target: &Arc<Repository>, request: &CopyRe
         duration_ms: 0,
     };
     Run::new(source, target, request, job, &choice, same_keys)?.all(&mut report)?;
+    report.from.requests = source.store().request_counts().now();
+    report.to.requests = target.store().request_counts().now();
     report.duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(report)
 }

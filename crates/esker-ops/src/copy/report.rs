@@ -1,5 +1,6 @@
 //! What a copy did.
 
+use esker_repo::RequestCounts;
 use serde::Serialize;
 
 /// Findings of one backup that are told, at most.
@@ -12,6 +13,8 @@ pub struct Side {
     pub repository: String,
     /// Where it is.
     pub location: String,
+    /// What was asked of its store.
+    pub requests: RequestCounts,
 }
 
 /// What became of one backup.

@@ -9,6 +9,7 @@ mod engines;
 mod finding;
 mod packs;
 mod sessions;
+mod store;
 mod swept;
 mod tables;
 
@@ -25,6 +26,7 @@ use esker_repo::listing::Listing;
 use esker_repo::manifests::{Backup, Backups};
 use esker_repo::reader::ChunkReader;
 use esker_repo::session::WRITTEN_BY;
+use esker_repo::store::probe::Abilities;
 use esker_repo::{RepoError, Repository};
 use serde::Serialize;
 
@@ -74,6 +76,8 @@ pub struct FsckReport {
     pub engines: u64,
     /// Whether a session kept prune away meanwhile; not so without the right to write.
     pub protected: bool,
+    /// What the store can do, tried anew; `None` for a folder, and without the right to write.
+    pub store: Option<Abilities>,
     /// What is wrong or odd.
     pub findings: Vec<Finding>,
     /// How long it took.
@@ -98,6 +102,7 @@ pub fn fsck(repository: &Arc<Repository>, request: &FsckRequest, job: &Job) -> R
     let mut check = Check::new(repository, request, job, listing)?;
     check.protected = protection.is_on();
     job.progress.phase("objects", 0);
+    check.store()?;
     check.control_objects()?;
     check.sessions()?;
     check.manifests_named_elsewhere()?;
@@ -152,6 +157,7 @@ struct Check<'a> {
     bytes: u64,
     engines: u64,
     protected: bool,
+    abilities: Option<Abilities>,
 }
 
 impl<'a> Check<'a> {
@@ -186,6 +192,7 @@ impl<'a> Check<'a> {
             bytes: 0,
             engines: 0,
             protected: false,
+            abilities: None,
         };
         for error in synced.damaged {
             check.damage_of(&error);
@@ -256,6 +263,7 @@ impl<'a> Check<'a> {
             bytes: self.bytes,
             engines: self.engines,
             protected: self.protected,
+            store: self.abilities,
             findings: self.findings,
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         })

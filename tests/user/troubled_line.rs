@@ -1,0 +1,294 @@
+//! Trouble between Esker and its store: every verb either gets through, or ends loudly with the object's name and can be run
+//! again.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use esker_testkit::server::garage::{BUCKET, Garage};
+use esker_testkit::server::http::Request;
+use esker_testkit::server::troubled::{Trouble, TroubledLine};
+use esker_testkit::tree::assert_same_tree;
+use serde_json::Value;
+
+use crate::kit::{Esker, host, noise, number};
+
+/// The service: Garage, and a line to it.
+struct Service {
+    garage: std::sync::Arc<Garage>,
+    line: TroubledLine,
+}
+
+impl Service {
+    fn new() -> Self {
+        Self::of(Garage::shared())
+    }
+
+    fn of(garage: std::sync::Arc<Garage>) -> Self {
+        let line = TroubledLine::to(garage.port());
+        Self { garage, line }
+    }
+
+    /// Someone whose requests go over the line.
+    fn user(&self, prefix: &str) -> Esker {
+        let mut variables = self.garage.variables();
+        variables[0].1 = self.line.endpoint();
+        let mut esker = Esker::in_store(&format!("s3://{BUCKET}/troubled/{prefix}"), variables);
+        esker.options = vec!["retry_seconds=60".into()];
+        esker
+    }
+}
+
+/// A folder of noise that fills several small packs, and a later one that shares most of it.
+fn sources(esker: &Esker) -> [PathBuf; 2] {
+    [0, 1].map(|day| {
+        let folder = esker.path(&format!("day{day}"));
+        fs::create_dir(&folder).unwrap();
+        for file in 0..4 {
+            let seed = if file == 3 { 10 + day } else { file };
+            fs::write(folder.join(format!("file{file}")), noise(seed, 300_000)).unwrap();
+        }
+        folder
+    })
+}
+
+/// What makes a repository with small chunks, and packs of 128 KiB.
+const INIT: [&str; 9] = ["init", "--pack-size", "131072", "--chunk-min", "16384", "--chunk-avg", "65536", "--chunk-max", "131072"];
+
+fn init(esker: &Esker) {
+    esker.run(&INIT).exits(0);
+}
+
+fn backup(label: &str, folder: &std::path::Path) -> Vec<String> {
+    ["backup", "--json", "--label", label, "--host", &host("h", folder)].map(str::to_owned).to_vec()
+}
+
+/// Every verb once; each must get through. Gives how many requests failed.
+fn all_verbs(esker: &Esker) -> u64 {
+    let [first, second] = sources(esker);
+    let mut failed = 0;
+    let mut count = |report: &Value| failed += number(&report["requests"], "failed");
+    count(&esker.json(&INIT, 0));
+    // No engine is in the folders: that is a warning.
+    count(&esker.run(&backup("first", &first)).exits(4).json());
+    count(&esker.run(&backup("second", &second)).exits(4).json());
+    for args in [&["list"][..], &["show", "first"], &["stats"], &["diff", "first", "second"], &["fsck", "--level", "files"]] {
+        count(&esker.json(args, 0));
+    }
+    esker.run(&["ls", "first"]).exits(0);
+    assert_eq!(esker.run(&["dump", "first", "file0", "--host", "h"]).exits(0).stdout, fs::read(first.join("file0")).unwrap());
+    fs::remove_dir_all(esker.cache()).unwrap();
+    let target = esker.path("restored");
+    count(&esker.json(&["restore", "second", "--target", target.to_str().unwrap()], 0));
+    assert_same_tree(&second, &target.join("h"), &[]);
+    count(&esker.json(&["forget", "first"], 0));
+    esker.run(&["key", "list"]).exits(0);
+    failed
+}
+
+#[test]
+fn every_verb_gets_through_a_line_that_drops_every_tenth_request() {
+    let service = Service::new();
+    let esker = service.user("tenth");
+    service.line.choose(|number, _| (number % 10 == 0).then_some(Trouble::Refuse));
+    assert!(all_verbs(&esker) > 5);
+}
+
+#[test]
+fn every_verb_gets_through_all_kinds_of_trouble() {
+    let service = Service::new();
+    let esker = service.user("kinds");
+    let troubles = [
+        Trouble::LoseAnswer,
+        Trouble::BreakOff(100),
+        Trouble::Answer(503, "SlowDown"),
+        Trouble::Answer(500, "InternalError"),
+        Trouble::Answer(429, "TooManyRequests"),
+        Trouble::BreakOff(20_000),
+        Trouble::Refuse,
+    ];
+    service.line.choose(move |number, _| (number % 6 == 5).then(|| troubles[(number / 6) as usize % troubles.len()].clone()));
+    assert!(all_verbs(&esker) > 5);
+}
+
+#[test]
+fn a_write_whose_answer_was_lost_is_made_again_and_harms_nothing() {
+    let service = Service::new();
+    let esker = service.user("lost");
+    init(&esker);
+    let [first, _] = sources(&esker);
+    let mut seen = std::collections::HashSet::new();
+    service.line.choose(move |_, request: &Request| {
+        (request.method == "PUT" && seen.insert(request.target.clone())).then_some(Trouble::LoseAnswer)
+    });
+    let report = esker.run(&backup("all-twice", &first)).exits(4).json();
+    assert!(number(&report["requests"], "failed") * 2 >= number(&report["requests"], "put"), "{report}");
+    service.line.heal();
+    assert_eq!(esker.json(&["fsck", "--level", "files"], 0)["findings"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_store_that_goes_away_for_a_while_is_waited_for_aloud() {
+    let service = Service::new();
+    let esker = service.user("away");
+    init(&esker);
+    let [first, _] = sources(&esker);
+    let mut gone_since = None;
+    service.line.choose(move |number, _| {
+        let away = number > 8 && gone_since.get_or_insert_with(Instant::now).elapsed() < Duration::from_secs(9);
+        away.then_some(Trouble::Refuse)
+    });
+    let run = esker.run(&backup("patient", &first)).exits(4);
+    assert!(run.stderr.contains("the store has not answered for"), "{}", run.stderr);
+    esker.run(&["fsck", "--level", "files"]).exits(0);
+}
+
+#[test]
+fn a_store_that_stays_away_ends_every_verb_with_the_objects_name_and_it_can_be_run_again() {
+    let service = Service::new();
+    let mut esker = service.user("gone");
+    init(&esker);
+    let [first, second] = sources(&esker);
+    esker.run(&backup("first", &first)).exits(4);
+    esker.options = vec!["retry_seconds=0".into()];
+    let target = esker.path("restored").display().to_string();
+    let verbs: [(Vec<String>, i32); 6] = [
+        (["list"].map(str::to_owned).to_vec(), 0),
+        (backup("second", &second), 4),
+        (["stats"].map(str::to_owned).to_vec(), 0),
+        (["fsck", "--level", "data"].map(str::to_owned).to_vec(), 0),
+        (["restore", "first", "--target", &target].map(str::to_owned).to_vec(), 0),
+        (["forget", "first"].map(str::to_owned).to_vec(), 0),
+    ];
+    for (verb, done) in verbs {
+        service.line.choose(|_, _| None);
+        for healthy in [0, 1, 3, 6, 10] {
+            service.line.choose(move |number, _| (number > healthy).then_some(Trouble::Refuse));
+            let run = esker.run(&verb);
+            if run.code == Some(done) {
+                break;
+            }
+            let run = run.exits(1);
+            let named = [
+                "config",
+                "keys",
+                "doomed",
+                "manifests",
+                "packs",
+                "index",
+                "sessions",
+                "forgotten",
+                "notes",
+                "verified",
+                "s3://",
+                "fences",
+            ];
+            assert!(named.iter().any(|name| run.stderr.contains(name)), "{verb:?}: {}", run.stderr);
+        }
+        service.line.choose(|_, _| None);
+        esker.run(&verb).exits(done);
+    }
+    service.line.heal();
+    assert_same_tree(&first, &esker.path("restored/h"), &[]);
+    assert_eq!(esker.labels(), ["second"]);
+}
+
+#[test]
+fn a_refusal_in_the_middle_is_final_and_names_the_credentials() {
+    let service = Service::new();
+    let esker = service.user("refused");
+    init(&esker);
+    let [first, _] = sources(&esker);
+    let is_pack = |request: &Request| request.method == "PUT" && request.target.contains("/packs/");
+    service.line.choose(move |_, request| is_pack(request).then_some(Trouble::Answer(403, "AccessDenied")));
+    let began = Instant::now();
+    esker.run(&backup("no", &first)).exits(1).says("cannot write packs/").says("403 AccessDenied").says("access key GK31c2f2…");
+    assert!(began.elapsed() < Duration::from_secs(20));
+    service.line.heal();
+    esker.run(&backup("yes", &first)).exits(4);
+}
+
+#[test]
+fn a_pack_that_is_not_found_is_damage_and_none_once_it_is_back() {
+    let service = Service::new();
+    let esker = service.user("lost-pack");
+    init(&esker);
+    let [first, _] = sources(&esker);
+    esker.run(&backup("first", &first)).exits(4);
+    let is_data = |request: &Request| request.method == "GET" && request.target.contains("/packs/data/");
+    service.line.choose(move |_, request| is_data(request).then_some(Trouble::Answer(404, "NoSuchKey")));
+    let target = esker.path("restored").display().to_string();
+    esker.run(&["restore", "first", "--target", &target]).exits(3).says("is missing");
+    esker.run(&["fsck", "--level", "files"]).exits(3);
+    service.line.heal();
+    esker.run(&["restore", "first", "--target", &target]).exits(0);
+    esker.run(&["fsck", "--level", "files"]).exits(0);
+}
+
+#[test]
+fn a_line_that_stands_still_is_given_up_and_a_slow_one_is_not() {
+    let service = Service::new();
+    let mut esker = service.user("still");
+    esker.run(&["init"]).exits(0);
+    let source = esker.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), noise(1, 3 << 20)).unwrap();
+    esker.options.push("stall_seconds=2".into());
+    // One pack of 3 MiB at 400 KiB/s takes four times as long as a line may stand still.
+    service.line.throttle(400 << 10);
+    let report = esker.run(&backup("slow", &source)).exits(4).json();
+    assert_eq!(number(&report["requests"], "failed"), 0, "{report}");
+    service.line.heal();
+    let mut stalled = 0;
+    service.line.choose(move |_, request| {
+        let stall = stalled < 2 && request.method == "GET" && request.target.contains("/packs/data/");
+        stalled += u32::from(stall);
+        stall.then_some(Trouble::Stall(70_000))
+    });
+    let target = esker.path("restored").display().to_string();
+    esker.json(&["restore", "slow", "--target", &target], 0);
+    assert_same_tree(&source, &esker.path("restored/h"), &[]);
+}
+
+#[test]
+fn a_backup_killed_with_packs_on_their_way_is_run_again() {
+    let service = Service::new();
+    let esker = service.user("killed");
+    init(&esker);
+    let [first, _] = sources(&esker);
+    service.line.delay(Duration::from_millis(100));
+    service.line.choose(|_, _| None);
+    let mut child = esker.start(&backup("again", &first));
+    while service.line.requests() < 12 {
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(child.try_wait().unwrap().is_none(), "it was faster than its killer");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    service.line.heal();
+    assert_eq!(esker.labels(), Vec::<String>::new());
+    let report = esker.run(&backup("again", &first)).exits(4).json();
+    assert!(number(&report, "left_over_bytes") > 0, "{report}");
+    esker.run(&["fsck", "--level", "files"]).exits(0);
+}
+
+#[test]
+fn a_store_killed_in_the_middle_of_a_backup_loses_nothing_that_it_acknowledged() {
+    let service = Service::of(std::sync::Arc::new(Garage::start()));
+    let esker = service.user("power");
+    init(&esker);
+    let [first, _] = sources(&esker);
+    service.line.delay(Duration::from_millis(50));
+    service.line.choose(|_, _| None);
+    let child = esker.start(&backup("through", &first));
+    while service.line.requests() < 12 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    service.garage.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    service.garage.restart();
+    let report = esker.wait(child).exits(4).json();
+    assert!(number(&report["requests"], "failed") > 0, "{report}");
+    service.line.heal();
+    esker.run(&["fsck", "--level", "files"]).exits(0);
+}
