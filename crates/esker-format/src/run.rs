@@ -4,6 +4,8 @@
 //! have one). A run stores each part in a column of its own: lengths beside lengths and values beside values compress better
 //! than the rows they came in. Keys are sorted, and each stores only what it does not share with the one before it.
 
+use std::ops::Range;
+
 use crate::error::{FormatError, Result};
 use crate::limits::{CHUNK_PLAIN_MAX, RUN_ENTRIES_MAX, RUN_KEYS_MAX, TIMESTAMP_MAX};
 use crate::trailers::{read_sequences, write_sequences};
@@ -133,6 +135,22 @@ impl Run {
     pub fn timestamp(&self, index: usize) -> &[u8] {
         let size = usize::from(self.timestamp_size);
         self.timestamps.get(index * size..(index + 1) * size).unwrap_or_default()
+    }
+
+    /// Key, value and trailer of consecutive entries; none if there are fewer.
+    pub fn entries(&self, range: Range<usize>) -> impl Iterator<Item = (&[u8], &[u8], u64)> {
+        let start_of = |ends: &[u32]| range.start.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |end| *end as usize);
+        let (mut key_start, mut value_start) = (start_of(&self.key_ends), start_of(&self.value_ends));
+        let key_ends = self.key_ends.get(range.clone()).unwrap_or_default();
+        let value_ends = self.value_ends.get(range.clone()).unwrap_or_default();
+        let ends = key_ends.iter().zip(value_ends);
+        ends.zip(self.trailers.get(range).unwrap_or_default()).map(move |((key_end, value_end), trailer)| {
+            let (key_end, value_end) = (*key_end as usize, *value_end as usize);
+            let key = self.keys.get(key_start..key_end).unwrap_or_default();
+            let value = self.values.get(value_start..value_end).unwrap_or_default();
+            (key_start, value_start) = (key_end, value_end);
+            (key, value, *trailer)
+        })
     }
 
     /// The first entry, from `from` on, whose key does not come before `key`; `len` if there is none.

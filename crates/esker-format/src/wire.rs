@@ -230,7 +230,18 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// `CutShort`, `BadValue` for one that is too long or over 64 bits.
+    #[inline]
     pub fn varint(&mut self, field: &'static str) -> Result<u64> {
+        // Most numbers are small, and there are millions of them.
+        if let Some((byte @ ..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            self.offset = self.offset.wrapping_add(1);
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint(field)
+    }
+
+    fn long_varint(&mut self, field: &'static str) -> Result<u64> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let byte = self.u8(field)?;

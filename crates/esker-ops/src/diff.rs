@@ -94,7 +94,7 @@ pub fn diff(repository: &Arc<Repository>, from: &str, to: &str) -> Result<Diff> 
     let backups = repository.backups()?;
     let (from, to) = (find_among(&backups, from)?, find_among(&backups, to)?);
     let reader = ChunkReader::open(repository)?;
-    let chunks = repository.scratch_map()?;
+    let chunks = repository.scratch_map();
     let first = items(&reader, &from.manifest, &chunks, IN_FIRST)?;
     let second = items(&reader, &to.manifest, &chunks, IN_SECOND)?;
     let mut diff = Diff { from: from.manifest.label, to: to.manifest.label, ..Diff::default() };

@@ -103,7 +103,7 @@ pub fn stats(repository: &Arc<Repository>, only: Option<&str>, job: &Job) -> Res
     let backups = repository.backups()?;
     let shown = only.map(|name| find_among(&backups, name)).transpose()?;
     let reader = ChunkReader::open(repository)?;
-    let mut sums = Sums::new(repository.scratch_map()?);
+    let mut sums = Sums::new(repository.scratch_map());
     job.progress.phase("adding up", 0);
     for (number, backup) in backups.found.iter().enumerate() {
         job.cancel.check()?;

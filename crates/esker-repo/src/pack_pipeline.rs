@@ -1,7 +1,8 @@
 //! Compressing and uploading behind the reader's back: chunks go in, acknowledged packs come out.
 //!
-//! Workers compress and append to the open pack of their kind. Whoever fills a pack closes it, opens every frame of it
-//! again from the bytes that will be sent, and sends it. The first fault stops everything and is what every caller gets.
+//! Workers compress and append to the open pack of their kind. Whoever fills a pack closes it and hands it to the senders,
+//! which open every frame of it again from the bytes that will be sent, and send it: nobody compresses less because a store
+//! is far. The first fault stops everything and is what every caller gets.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -23,8 +24,10 @@ use crate::repository::Repository;
 
 /// Chunks that wait for a worker, at most; with the chunk limit this bounds the memory of the queue.
 const QUEUE_CHUNKS: usize = 16;
-/// Workers beside those that compute, for a store elsewhere: they wait for it, and so many more packs are on their way.
-const UPLOADS: usize = 4;
+/// Packs that are sent at once, at most, to a folder of this machine and to a store elsewhere, which is waited for longer;
+/// each worker that has filled another one waits with it.
+const SENDERS: usize = 2;
+const SENDERS_FAR: usize = 4;
 /// Frames after which a pack is closed whatever its size: tiny chunks must not make a huge table, nor many of them wait in
 /// memory for the disk.
 const PACK_FRAMES: usize = 4096;
@@ -63,16 +66,18 @@ struct Shared {
     acknowledged: Mutex<Vec<IndexedPack>>,
     stored: [AtomicU64; 3],
     fault: Mutex<Option<RepoError>>,
+    /// Chunks and closed packs that somebody has still to deal with.
     pending: Mutex<usize>,
     idle: Condvar,
     faulty: AtomicUsize,
 }
 
-/// The workers of one writer.
+/// The workers and senders of one writer.
 pub(crate) struct Pipeline {
     shared: Arc<Shared>,
     queue: Option<Sender<Job>>,
-    workers: Vec<JoinHandle<()>>,
+    full: Option<Sender<BuiltPack>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Pipeline {
@@ -100,43 +105,36 @@ impl Pipeline {
             faulty: AtomicUsize::new(0),
         });
         let (queue, jobs) = bounded(QUEUE_CHUNKS);
-        let start = |number: usize| {
-            let (shared, jobs) = (Arc::clone(&shared), jobs.clone());
-            let thread = std::thread::Builder::new().name(format!("esker-pack-{number}"));
-            thread.spawn(move || work(&shared, &jobs)).map_err(|error| RepoError::Internal(format!("cannot start a thread: {error}")))
+        let (full, packs) = bounded(0);
+        let worker = |number: usize| {
+            let (shared, jobs, full) = (Arc::clone(&shared), jobs.clone(), full.clone());
+            start_thread(format!("esker-pack-{number}"), move || work(&shared, &jobs, &full))
         };
-        let uploads = if repository.store.is_far() { UPLOADS } else { 0 };
-        let workers = (0..workers.max(1) + uploads).map(start).collect::<Result<_>>()?;
-        Ok(Self { shared, queue: Some(queue), workers })
+        let sender = |number: usize| {
+            let (shared, packs) = (Arc::clone(&shared), packs.clone());
+            start_thread(format!("esker-send-{number}"), move || send(&shared, &packs))
+        };
+        let senders = if repository.store.is_far() { SENDERS_FAR } else { SENDERS };
+        let threads = (0..workers.max(1)).map(worker).chain((0..senders).map(sender)).collect::<Result<_>>()?;
+        Ok(Self { shared, queue: Some(queue), full: Some(full), threads })
     }
 
     /// Hands a chunk to the workers; waits while too many wait.
     pub(crate) fn submit(&self, kind: ChunkKind, id: ChunkId, plain: Vec<u8>) -> Result<()> {
         self.shared.check()?;
-        *lock(&self.shared.pending) += 1;
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(Job { kind, id, plain }).is_ok());
-        if sent {
-            return Ok(());
-        }
-        *lock(&self.shared.pending) -= 1;
-        Err(RepoError::Internal("the packing threads are gone".into()))
+        self.shared.hand_over(self.queue.as_ref(), Job { kind, id, plain })
     }
 
     /// Waits until every chunk is in a pack and every pack is acknowledged.
     pub(crate) fn flush(&self) -> Result<()> {
-        let mut pending = lock(&self.shared.pending);
-        while *pending > 0 {
-            pending = self.shared.idle.wait(pending).unwrap_or_else(PoisonError::into_inner);
-        }
-        drop(pending);
-        self.shared.check()?;
+        self.shared.wait()?;
         for slot in &self.shared.open {
             let pack = lock(slot).take();
             if let Some(pack) = pack {
-                self.shared.upload(pack.finish().map_err(RepoError::object("pack"))?)?;
+                self.shared.hand_over(self.full.as_ref(), pack.finish().map_err(RepoError::object("pack"))?)?;
             }
         }
-        Ok(())
+        self.shared.wait()
     }
 
     /// Packs acknowledged since the last call.
@@ -158,10 +156,11 @@ impl Pipeline {
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        self.queue = None;
-        for worker in self.workers.drain(..) {
-            // A worker that panicked has left its fault behind.
-            let _ = worker.join();
+        // Workers end with the queue, senders once the last worker is gone.
+        (self.queue, self.full) = (None, None);
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has left its fault behind.
+            let _ = thread.join();
         }
     }
 }
@@ -179,7 +178,12 @@ impl Drop for Done<'_> {
     }
 }
 
-fn work(shared: &Shared, jobs: &Receiver<Job>) {
+fn start_thread(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    let started = std::thread::Builder::new().name(name).spawn(run);
+    started.map_err(|error| RepoError::Internal(format!("cannot start a thread: {error}")))
+}
+
+fn work(shared: &Shared, jobs: &Receiver<Job>, full: &Sender<BuiltPack>) {
     let encoder = |level| FrameEncoder::new(level).map_err(RepoError::object("zstd"));
     let mut encoders = encoder(shared.levels.bytes).and_then(|bytes| Ok((bytes, encoder(shared.levels.runs)?)));
     for job in jobs {
@@ -192,42 +196,70 @@ fn work(shared: &Shared, jobs: &Receiver<Job>) {
             Ok((bytes, _)) => shared.pack(bytes, job),
             Err(_) => Err(RepoError::Internal("zstd cannot be set up".into())),
         };
-        if let Err(error) = packed {
+        let handed_over = packed.and_then(|pack| pack.map_or(Ok(()), |pack| shared.hand_over(Some(full), pack)));
+        if let Err(error) = handed_over {
+            shared.fail(error);
+        }
+    }
+}
+
+fn send(shared: &Shared, packs: &Receiver<BuiltPack>) {
+    for pack in packs {
+        let _done = Done(shared);
+        if shared.faulty.load(Ordering::SeqCst) > 0 {
+            continue;
+        }
+        if let Err(error) = shared.upload(pack) {
             shared.fail(error);
         }
     }
 }
 
 impl Shared {
-    fn pack(&self, encoder: &mut FrameEncoder, job: Job) -> Result<()> {
+    /// Gives a chunk or a pack to the next thread; waits while all of them are busy.
+    fn hand_over<T>(&self, next: Option<&Sender<T>>, item: T) -> Result<()> {
+        *lock(&self.pending) += 1;
+        if next.is_some_and(|next| next.send(item).is_ok()) {
+            return Ok(());
+        }
+        *lock(&self.pending) -= 1;
+        Err(RepoError::Internal("the packing threads are gone".into()))
+    }
+
+    /// Waits until nothing is pending.
+    fn wait(&self) -> Result<()> {
+        let mut pending = lock(&self.pending);
+        while *pending > 0 {
+            pending = self.idle.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(pending);
+        self.check()
+    }
+
+    /// Compresses a chunk into the open pack of its kind; gives that pack if it is full.
+    fn pack(&self, encoder: &mut FrameEncoder, job: Job) -> Result<Option<BuiltPack>> {
         let damaged = |source| RepoError::Object { path: format!("chunk {}", job.id), source };
         let (codec, body) = encoder.encode(&job.plain).map_err(damaged)?;
         let plain_len = u32::try_from(job.plain.len()).unwrap_or(u32::MAX);
         let pack_kind = pack_kind_of(job.kind);
         let [data, meta] = &self.open;
         let slot = if pack_kind == PackKind::Data { data } else { meta };
-        let full = {
-            let mut slot = lock(slot);
-            let mut pack = match slot.take() {
-                Some(pack) => pack,
-                None => {
-                    let salt = random(self.repository.environment())?;
-                    let room = self.repository.config.pack_target as usize + self.repository.config.chunker.max as usize;
-                    PackBuilder::new(&self.repository.sealing, pack_kind, self.format, salt).map_err(damaged)?.with_room(room)
-                }
-            };
-            pack.add(job.id, job.kind, codec, plain_len, body).map_err(damaged)?;
-            if pack.len() >= self.repository.config.pack_target as usize || pack.frames() >= PACK_FRAMES {
-                Some(pack)
-            } else {
-                *slot = Some(pack);
-                None
+        let mut slot = lock(slot);
+        let mut pack = match slot.take() {
+            Some(pack) => pack,
+            None => {
+                let salt = random(self.repository.environment())?;
+                let room = self.repository.config.pack_target as usize + self.repository.config.chunker.max as usize;
+                PackBuilder::new(&self.repository.sealing, pack_kind, self.format, salt).map_err(damaged)?.with_room(room)
             }
         };
-        match full {
-            Some(pack) => self.upload(pack.finish().map_err(damaged)?),
-            None => Ok(()),
+        pack.add(job.id, job.kind, codec, plain_len, body).map_err(damaged)?;
+        if pack.len() < self.repository.config.pack_target as usize && pack.frames() < PACK_FRAMES {
+            *slot = Some(pack);
+            return Ok(None);
         }
+        drop(slot);
+        Ok(Some(pack.finish().map_err(damaged)?))
     }
 
     fn upload(&self, pack: BuiltPack) -> Result<()> {

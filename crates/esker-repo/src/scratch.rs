@@ -1,6 +1,9 @@
-//! A private map on this machine's disk, for what must not grow in memory with the repository.
+//! A private map for what must not grow in memory with the repository: a small one stays in memory, a larger one moves to this
+//! machine's disk.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rocksdb::{DB, IteratorMode, WriteOptions};
 
@@ -8,24 +11,115 @@ use crate::error::Result;
 use crate::index::{cache_error, create_folder, open_private, share, sweep_abandoned};
 use crate::repository::Repository;
 
+/// Bytes above which a map moves to disk. Making a database costs as much time as a small backup.
+const MEMORY_BYTES_MAX: usize = 4 << 20;
+/// What a row takes in memory beside its key and value, about.
+const ROW_BYTES: usize = 96;
+
 /// A map from bytes to bytes that is gone when it is dropped.
 pub struct ScratchMap {
+    cache: PathBuf,
+    rows: Mutex<Rows>,
+}
+
+enum Rows {
+    InMemory { rows: BTreeMap<Vec<u8>, Vec<u8>>, bytes: usize },
+    OnDisk(Database),
+}
+
+struct Database {
     db: DB,
     _in_use: std::fs::File,
     _folder: tempfile::TempDir,
 }
 
 impl Repository {
-    /// An empty map below the cache folder.
-    ///
-    /// # Errors
-    /// `Cache`.
-    pub fn scratch_map(&self) -> Result<ScratchMap> {
+    /// An empty map; if it grows, below the cache folder.
+    pub fn scratch_map(&self) -> ScratchMap {
         ScratchMap::new(&self.cache)
     }
 }
 
 impl ScratchMap {
+    fn new(cache: &Path) -> Self {
+        Self { cache: cache.to_owned(), rows: Mutex::new(Rows::InMemory { rows: BTreeMap::new(), bytes: 0 }) }
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.lock().get(key)
+    }
+
+    /// Sets the value of a key.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.put_into(&mut self.lock(), key, value)
+    }
+
+    /// Adds a key without a value; false if it was there.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn insert(&self, key: &[u8]) -> Result<bool> {
+        let mut rows = self.lock();
+        let is_new = rows.get(key)?.is_none();
+        if is_new {
+            self.put_into(&mut rows, key, &[])?;
+        }
+        Ok(is_new)
+    }
+
+    /// Visits every key with its value, in the order of the keys.
+    ///
+    /// # Errors
+    /// `Cache`, and what `visit` returns.
+    pub fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        match &*self.lock() {
+            Rows::InMemory { rows, .. } => rows.iter().try_for_each(|(key, value)| visit(key, value)),
+            Rows::OnDisk(Database { db, .. }) => db.iterator(IteratorMode::Start).try_for_each(|row| {
+                let (key, value) = row.map_err(|error| cache_error(db.path(), &error))?;
+                visit(&key, &value)
+            }),
+        }
+    }
+
+    fn put_into(&self, rows: &mut Rows, key: &[u8], value: &[u8]) -> Result<()> {
+        match rows {
+            Rows::OnDisk(database) => database.put(key, value),
+            Rows::InMemory { rows: in_memory, bytes } => {
+                *bytes += ROW_BYTES + key.len() + value.len();
+                let is_full = *bytes > MEMORY_BYTES_MAX;
+                in_memory.insert(key.to_vec(), value.to_vec());
+                if is_full {
+                    let database = Database::new(&self.cache)?;
+                    in_memory.iter().try_for_each(|(key, value)| database.put(key, value))?;
+                    *rows = Rows::OnDisk(database);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::InMemory { rows, .. } => Ok(rows.get(key).cloned()),
+            Self::OnDisk(Database { db, .. }) => db.get(key).map_err(|error| cache_error(db.path(), &error)),
+        }
+    }
+}
+
+impl Database {
     fn new(cache: &Path) -> Result<Self> {
         create_folder(cache)?;
         sweep_abandoned(cache, "scratch-");
@@ -34,45 +128,35 @@ impl ScratchMap {
         Ok(Self { db: open_private(folder.path())?, _in_use: in_use, _folder: folder })
     }
 
-    /// The value of a key.
-    ///
-    /// # Errors
-    /// `Cache`.
-    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.db.get(key).map_err(|error| cache_error(self.db.path(), &error))
-    }
-
-    /// Sets the value of a key.
-    ///
-    /// # Errors
-    /// `Cache`.
-    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         self.db.put_opt(key, value, &options).map_err(|error| cache_error(self.db.path(), &error))
     }
+}
 
-    /// Adds a key without a value; false if it was there.
-    ///
-    /// # Errors
-    /// `Cache`.
-    pub fn insert(&self, key: &[u8]) -> Result<bool> {
-        let is_new = self.get(key)?.is_none();
-        if is_new {
-            self.put(key, &[])?;
-        }
-        Ok(is_new)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Visits every key with its value.
-    ///
-    /// # Errors
-    /// `Cache`, and what `visit` returns.
-    pub fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
-        for row in self.db.iterator(IteratorMode::Start) {
-            let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
-            visit(&key, &value)?;
+    #[test]
+    fn a_map_that_grows_moves_to_disk_and_keeps_what_it_has() {
+        let cache = tempfile::tempdir().unwrap();
+        let map = ScratchMap::new(cache.path());
+        let folders = || std::fs::read_dir(cache.path()).unwrap().count();
+        let value = vec![7; 1 << 20];
+        for number in 0u8..8 {
+            assert_eq!(folders(), usize::from(usize::from(number) * value.len() >= MEMORY_BYTES_MAX), "{number}");
+            assert!(map.insert(&[number, 0]).unwrap());
+            map.put(&[number], &value).unwrap();
         }
-        Ok(())
+        assert!(!map.insert(&[0, 0]).unwrap());
+        assert_eq!(map.get(&[3]).unwrap().unwrap(), value);
+        let mut keys = Vec::new();
+        map.for_each(|key, _| Ok(keys.push(key.to_vec()))).unwrap();
+        assert_eq!(keys.len(), 16);
+        assert!(keys.is_sorted());
+        drop(map);
+        assert_eq!(folders(), 0);
     }
 }

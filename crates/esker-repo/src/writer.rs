@@ -71,7 +71,7 @@ pub struct Writer {
     listing: Listing,
     reader: ChunkReader,
     index: SharedIndex,
-    claims: Mutex<ScratchMap>,
+    claims: ScratchMap,
     pipeline: Pipeline,
     written: Mutex<Written>,
     segment_bytes: AtomicU64,
@@ -104,7 +104,8 @@ impl View {
         let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
         let frames = if options.sorted_runs { repository.frame_cache().map(Arc::new) } else { None };
         let pipeline = Pipeline::start(repository, frames.clone(), session, format, level, options.workers)?;
-        let (distrust, claims) = (if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None }, repository.scratch_map()?);
+        let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
+        let claims = repository.scratch_map();
         // Who distrusts asks what the store holds, and the cache does not know.
         let frames = frames.filter(|_| !options.distrust);
         Ok(Self { listing, synced, pipeline, claims, frames, distrust, sorted_runs: options.sorted_runs })
@@ -118,7 +119,7 @@ impl View {
             listing: self.listing,
             reader: ChunkReader::new(repository, Arc::clone(&index)).with_frames(self.frames),
             index,
-            claims: Mutex::new(self.claims),
+            claims: self.claims,
             pipeline: self.pipeline,
             written: Mutex::new(Written::default()),
             segment_bytes: AtomicU64::new(0),
@@ -242,8 +243,7 @@ impl Writer {
         {
             return Ok(known);
         }
-        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(if claims.insert(&chunk.0)? { Claim::New } else { Claim::Mine })
+        Ok(if self.claims.insert(&chunk.0)? { Claim::New } else { Claim::Mine })
     }
 
     /// Whether a known chunk reads whole; without distrust it is taken to.

@@ -18,6 +18,8 @@ const RANGES_BYTES: u64 = 64 << 20;
 /// Decoded bytes of the base runs that all merges have open at once, and those of one merge.
 const OPEN_BYTES: usize = 256 << 20;
 const OPEN_BYTES_OF_ONE: usize = 96 << 20;
+/// Runs that are asked for at once: neighbours by key are neighbours in the store, where one request fetches many.
+const LOADED_AHEAD: usize = 8;
 /// Decoded bytes of the base runs that all merges hold.
 const HELD_BYTES: usize = 128 << 20;
 
@@ -78,6 +80,8 @@ pub(super) struct BaseRuns {
     budget: Budget,
     /// Not yet open, the last to be opened first.
     waiting: Vec<BaseRun>,
+    /// The last of those that wait, loaded; the last to be opened first.
+    ahead: Vec<Option<Arc<Run>>>,
     streams: Vec<Open>,
     free: Vec<usize>,
     heap: StreamHeap,
@@ -100,6 +104,7 @@ impl BaseRuns {
             timestamp_size,
             budget,
             waiting: runs,
+            ahead: Vec::new(),
             streams: Vec::new(),
             free: Vec::new(),
             heap: StreamHeap::default(),
@@ -123,9 +128,7 @@ impl BaseRuns {
             self.drop_stream(stream, sources);
         }
         while self.waiting.last().is_some_and(|run| self.order.compare(&run.first_key, key).is_le()) {
-            if let Some(run) = self.waiting.pop() {
-                self.open(&run.id, key, store)?;
-            }
+            self.open_next(key, store)?;
         }
         while let Some(top) = self.heap.top() {
             let Some(stream) = self.streams.get_mut(top) else { break };
@@ -173,14 +176,20 @@ impl BaseRuns {
         })
     }
 
-    fn open<S: ChunkStore>(&mut self, id: &ChunkId, key: &[u8], store: &mut S) -> Result<(), S::Error> {
+    fn open_next<S: ChunkStore>(&mut self, key: &[u8], store: &mut S) -> Result<(), S::Error> {
+        if self.ahead.is_empty() {
+            let from = self.waiting.len().saturating_sub(LOADED_AHEAD);
+            let ids: Vec<ChunkId> = self.waiting.get(from..).unwrap_or_default().iter().map(|run| run.id).collect();
+            self.ahead = store.load_runs(&ids)?;
+        }
+        let (Some(BaseRun { id, .. }), loaded) = (self.waiting.pop(), self.ahead.pop().flatten()) else { return Ok(()) };
         let Budget { open_runs, open_bytes, .. } = self.budget;
         if self.open >= open_runs || self.open_bytes >= open_bytes {
             self.left_closed += 1;
             return Ok(());
         }
-        let fits = |run: &Run| run.order() == self.order && run.timestamp_size() == self.timestamp_size;
-        let Some(run) = store.load_run(id)?.filter(|run| fits(run)) else {
+        let fits = |run: &Arc<Run>| run.order() == self.order && run.timestamp_size() == self.timestamp_size;
+        let Some(run) = loaded.filter(fits) else {
             self.lost += 1;
             return Ok(());
         };
@@ -190,7 +199,7 @@ impl BaseRuns {
         }
         self.open += 1;
         self.open_bytes += run.entry_bytes();
-        let open = Open { id: *id, source: Cell::new(None), run, position };
+        let open = Open { id, source: Cell::new(None), run, position };
         let stream = match self.free.pop() {
             Some(free) => {
                 if let Some(slot) = self.streams.get_mut(free) {

@@ -83,6 +83,14 @@ pub trait ChunkStore {
     /// What stops the backup.
     fn load_run(&mut self, id: &ChunkId) -> Result<Option<Arc<Run>>, Self::Error>;
 
+    /// Several runs at once, each as `load_run` gives it.
+    ///
+    /// # Errors
+    /// What stops the backup.
+    fn load_runs(&mut self, ids: &[ChunkId]) -> Result<Vec<Option<Arc<Run>>>, Self::Error> {
+        ids.iter().map(|id| self.load_run(id)).collect()
+    }
+
     /// Stores a new run.
     ///
     /// # Errors

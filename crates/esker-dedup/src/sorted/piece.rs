@@ -56,10 +56,14 @@ impl PieceBuilder {
         self.piece.len >= PIECE_BYTES || weight >= PIECE_WEIGHT || is_heavy
     }
 
-    /// Counts and hashes bytes of the source, which `block`, `zeros` or `keep` then describe.
+    /// Takes on so many bytes of the source, which `block`, `zeros` or `keep` then describe.
+    pub(super) fn extend(&mut self, len: u64) {
+        self.piece.len += len;
+    }
+
+    /// Hashes bytes that it has taken on.
     pub(super) fn hash(&mut self, stored: &[u8]) {
         self.hasher.update(stored);
-        self.piece.len += stored.len() as u64;
     }
 
     pub(super) fn zeros(&mut self, len: usize) {
@@ -107,9 +111,11 @@ impl PieceBuilder {
     /// The trailer of the next entry, and that of its home.
     #[inline]
     pub(super) fn trailer(&mut self, trailer: u64, timestamp: &[u8], home: (u64, &[u8])) {
+        // Most tables have no timestamps, and comparing nothing with nothing costs more than all else here.
+        let same_timestamp = timestamp.is_empty() && home.1.is_empty() || timestamp == home.1;
         let fits = |source: TrailerSource| match source {
-            TrailerSource::Home => (trailer, timestamp) == home,
-            TrailerSource::Cleared => (trailer, timestamp) == (home.0 & 0xff, home.1),
+            TrailerSource::Home => same_timestamp && trailer == home.0,
+            TrailerSource::Cleared => same_timestamp && trailer == home.0 & 0xff,
             TrailerSource::Own => false,
         };
         let last = self.piece.trailers.last_mut();

@@ -8,12 +8,15 @@ use esker_format::limits::{BLOCK_ENTRY_BYTES_MAX, DICTIONARY_MAX};
 use esker_format::run::Run;
 use esker_format::table_recipe::{Block, BlockForm as StoredForm, Checksums, ChunkUse, TableBlocks, TrailerSource};
 use esker_sst::block::BlockChecksum;
-use esker_sst::data_block;
+use esker_sst::data_block::BlockBuilder;
 use esker_sst::encoder::{Encoder, EncoderId};
 use esker_sst::rest::TableFacts;
-use esker_sst::{BlockFault, BlockForm, BlockHandle, ChecksumType, Entries};
+use esker_sst::{BlockFault, BlockForm, BlockHandle, ChecksumType};
 
 use super::SortedError;
+
+/// Bytes that are gathered before they go out.
+const OUT_BYTES: usize = 256 << 10;
 
 /// Where a rebuild has its runs and bytes from.
 pub trait Sources<E> {
@@ -35,13 +38,18 @@ pub trait Sources<E> {
 pub struct Rebuilder {
     /// By id and dictionary.
     encoders: HashMap<(u32, [u8; 32]), Encoder>,
-    entries: Entries,
+    builder: BlockBuilder,
+    /// Internal keys: the one at hand and the one before it in its block.
+    key: Vec<u8>,
+    before: Vec<u8>,
+    /// A block before it is compressed.
     plain: Vec<u8>,
+    /// Blocks that are on their way out.
     stored: Vec<u8>,
 }
 
 impl Rebuilder {
-    /// Gives the bytes of a piece, block by block, to `take`; tells `facts`, if there are any, of each block.
+    /// Gives the bytes of a piece in order, a good many at a time, to `take`; tells `facts`, if there are any, of each block.
     ///
     /// # Errors
     /// `Recipe` if the piece does not fit its runs or does not make the bytes it promises, `Encoder` if one it needs is not
@@ -53,31 +61,34 @@ impl Rebuilder {
         mut facts: Option<&mut TableFacts>,
         take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut out = Output { hasher: Hasher::new(), len: 0, limit: piece.len, take };
         let dictionary = read_all(&piece.dictionary, sources)?;
         let forms = piece.forms.iter().map(|form| self.form(form, &dictionary)).collect::<Result<Vec<_>, SortedError>>()?;
         let checksum = checksum_of(piece.checksums)?;
-        let mut entries = EntryReader::new(piece);
+        let runs = (0..piece.runs.len()).map(|number| run_of(piece, number, sources)).collect::<Result<Vec<_>, E>>()?;
+        let mut entries = EntryCursor::new(piece);
         let mut kept = KeptReader { chunks: &piece.kept, at: 0, bytes: Vec::new() };
+        let mut out = Output { hasher: Hasher::new(), buffer: std::mem::take(&mut self.stored), gone: 0, limit: piece.len, take };
+        out.buffer.clear();
         for block in &piece.blocks {
             match *block {
-                Block::Kept(len) => kept.copy(len as usize, sources, &mut |bytes| out.take(bytes))?,
+                Block::Kept(len) => kept.copy(len as usize, sources, &mut |bytes| out.append(bytes))?,
                 Block::Zeros(len) => out.zeros(len as usize)?,
                 Block::Built { form, entries: count } => {
                     let form = forms.get(form as usize).ok_or_else(|| recipe("a block of an unknown form"))?;
-                    self.entries.clear();
-                    entries.read(count as usize, sources, &mut self.entries)?;
-                    let offset = piece.offset + out.len;
-                    self.block(form, &checksum, offset)?;
+                    let offset = piece.offset + out.len();
+                    let start = out.buffer.len();
+                    self.block(form, (&mut entries, count), &runs, &mut facts, &mut out.buffer)?;
                     if let Some(facts) = facts.as_deref_mut() {
-                        let size = self.stored.len() as u64 - esker_sst::block::TRAILER_SIZE;
-                        facts.push_block(BlockHandle { offset, size }, &self.entries);
+                        facts.end_block(BlockHandle { offset, size: (out.buffer.len() - start) as u64 }, &self.before);
                     }
-                    out.take(&self.stored)?;
+                    checksum.seal(start, offset, form.compression, &mut out.buffer);
+                    out.settle()?;
                 }
             }
         }
-        match out.len == piece.len && *out.hasher.finalize().as_bytes() == piece.hash {
+        let is_whole = out.finish()? == (piece.len, piece.hash);
+        self.stored = out.buffer;
+        match is_whole {
             true => Ok(()),
             false => Err(recipe("the piece does not make the bytes it promises").into()),
         }
@@ -98,22 +109,72 @@ impl Rebuilder {
         Ok(Form { compression: form.compression, encoder: key, layout })
     }
 
-    /// Makes a block of the entries at hand, with its trailer.
-    fn block(&mut self, form: &Form, checksum: &BlockChecksum, offset: u64) -> Result<(), SortedError> {
-        self.stored.clear();
-        let range = 0..self.entries.len();
-        let layout = |fault: BlockFault| recipe(format!("a block that cannot be laid out: {fault}"));
+    /// Appends a block of the next entries to `out`, without its trailer; `before` is then its last key.
+    fn block(
+        &mut self,
+        form: &Form,
+        (entries, count): (&mut EntryCursor<'_>, u32),
+        runs: &[Arc<Run>],
+        facts: &mut Option<&mut TableFacts>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SortedError> {
         if form.compression == 0 {
-            data_block::encode(&form.layout, &self.entries, range, &mut self.stored).map_err(layout)?;
-        } else {
-            self.plain.clear();
-            data_block::encode(&form.layout, &self.entries, range, &mut self.plain).map_err(layout)?;
-            let encoder = self.encoders.get_mut(&form.encoder).ok_or_else(|| recipe("an encoder that was not set up"))?;
-            let failed = |fault: esker_sst::encoder::EncoderFault| SortedError::Encoder { id: form.encoder.0, why: fault.to_string() };
-            encoder.compress(&self.plain, &mut self.stored).map_err(failed)?;
+            return self.lay_out(&form.layout, (entries, count), runs, facts, out);
         }
-        checksum.seal(0, offset, form.compression, &mut self.stored);
-        Ok(())
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        let laid_out = self.lay_out(&form.layout, (entries, count), runs, facts, &mut plain);
+        self.plain = plain;
+        laid_out?;
+        let encoder = self.encoders.get_mut(&form.encoder).ok_or_else(|| recipe("an encoder that was not set up"))?;
+        let failed = |fault: esker_sst::encoder::EncoderFault| SortedError::Encoder { id: form.encoder.0, why: fault.to_string() };
+        encoder.compress(&self.plain, out).map_err(failed)
+    }
+
+    /// Appends the plain block.
+    fn lay_out(
+        &mut self,
+        layout: &BlockForm,
+        (entries, count): (&mut EntryCursor<'_>, u32),
+        runs: &[Arc<Run>],
+        facts: &mut Option<&mut TableFacts>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SortedError> {
+        let failed = |fault: BlockFault| recipe(format!("a block that cannot be laid out: {fault}"));
+        let (mut left, mut is_first, mut bytes) = (count, true, 0);
+        self.builder.begin(layout, out);
+        self.before.clear();
+        while left > 0 {
+            let span = entries.next_span(left)?;
+            left -= span.count;
+            let run = runs.get(span.run as usize).ok_or_else(|| recipe("a run that is not there"))?;
+            let (first, end) = (span.start as usize, span.start as usize + span.count as usize);
+            if end > run.len() {
+                return Err(recipe(format!("entry {} of a run of {}", end - 1, run.len())));
+            }
+            for (position, (key, value, home)) in (first..end).zip(run.entries(first..end)) {
+                let (trailer, timestamp) = match span.trailers {
+                    TrailerSource::Home => (home, run.timestamp(position)),
+                    TrailerSource::Cleared => (home & 0xff, run.timestamp(position)),
+                    TrailerSource::Own => entries.own_trailer()?,
+                };
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                self.key.extend_from_slice(timestamp);
+                self.key.extend_from_slice(&trailer.to_le_bytes());
+                bytes += self.key.len() + value.len();
+                if bytes > BLOCK_ENTRY_BYTES_MAX {
+                    return Err(recipe("a block that is too large"));
+                }
+                self.builder.push(&self.before, &self.key, value, out).map_err(failed)?;
+                if let Some(facts) = facts.as_deref_mut() {
+                    facts.push_key(Some(&*self.before).filter(|_| !is_first), &self.key);
+                    is_first = false;
+                }
+                std::mem::swap(&mut self.key, &mut self.before);
+            }
+        }
+        self.builder.finish(out).map_err(failed)
     }
 }
 
@@ -129,91 +190,70 @@ pub(super) fn checksum_of(checksums: Checksums) -> Result<BlockChecksum, SortedE
     Ok(BlockChecksum { checksum_type, base_context_checksum: checksums.base_context })
 }
 
-/// Copies entries in the order of the piece.
-struct EntryReader<'p> {
+/// A run of a piece, as the piece takes it to be.
+fn run_of<E: From<SortedError>>(piece: &TableBlocks, number: usize, sources: &mut dyn Sources<E>) -> Result<Arc<Run>, E> {
+    let run = sources.run(number)?;
+    match run.order() == piece.order && run.timestamp_size() == piece.timestamp_size {
+        true => Ok(run),
+        false => Err(recipe("a run of another order or with other timestamps").into()),
+    }
+}
+
+/// Entries that stand one after the other in a run and have their trailers from one source.
+struct Span {
+    run: u32,
+    start: u32,
+    count: u32,
+    trailers: TrailerSource,
+}
+
+/// Goes through the entries of a piece in order.
+struct EntryCursor<'p> {
     piece: &'p TableBlocks,
     copy: usize,
     copied: u32,
-    run: Option<(u32, Arc<Run>)>,
-    span: usize,
-    in_span: u32,
+    source: usize,
+    sourced: u32,
     own: usize,
 }
 
-impl<'p> EntryReader<'p> {
+impl<'p> EntryCursor<'p> {
     fn new(piece: &'p TableBlocks) -> Self {
-        Self { piece, copy: 0, copied: 0, run: None, span: 0, in_span: 0, own: 0 }
+        Self { piece, copy: 0, copied: 0, source: 0, sourced: 0, own: 0 }
     }
 
-    fn read<E: From<SortedError>>(&mut self, count: usize, sources: &mut dyn Sources<E>, entries: &mut Entries) -> Result<(), E> {
-        let timestamp_size = usize::from(self.piece.timestamp_size);
-        let mut trailer_bytes = Vec::with_capacity(timestamp_size + 8);
-        for _ in 0..count {
-            let (run_number, position) = self.next_copy().ok_or_else(|| recipe("fewer entries than its blocks have"))?;
-            if self.run.as_ref().is_none_or(|(number, _)| *number != run_number) {
-                let run = sources.run(run_number as usize)?;
-                if run.order() != self.piece.order || run.timestamp_size() != self.piece.timestamp_size {
-                    return Err(recipe("a run of another order or with other timestamps").into());
-                }
-                self.run = Some((run_number, run));
-            }
-            let Some((_, run)) = &self.run else { return Err(recipe("no run").into()) };
-            let position = position as usize;
-            if position >= run.len() {
-                return Err(recipe(format!("entry {position} of a run of {}", run.len())).into());
-            }
-            let home = (run.trailer(position), run.timestamp(position));
-            let source = next_source(self.piece, &mut self.span, &mut self.in_span).ok_or_else(|| recipe("fewer trailers than entries"))?;
-            let (trailer, timestamp) = match source {
-                TrailerSource::Home => home,
-                TrailerSource::Cleared => (home.0 & 0xff, home.1),
-                TrailerSource::Own => {
-                    let own = self.own;
-                    self.own += 1;
-                    let trailer = self.piece.own_trailers.get(own).copied().ok_or_else(|| recipe("fewer own trailers than are used"))?;
-                    (trailer, self.piece.own_timestamps.get(own * timestamp_size..(own + 1) * timestamp_size).unwrap_or_default())
-                }
-            };
-            if timestamp_size == 0 {
-                entries.push_parts(run.key(position), &trailer.to_le_bytes(), run.value(position));
-            } else {
-                trailer_bytes.clear();
-                trailer_bytes.extend_from_slice(timestamp);
-                trailer_bytes.extend_from_slice(&trailer.to_le_bytes());
-                entries.push_parts(run.key(position), &trailer_bytes, run.value(position));
-            }
-            if entries.key_bytes() + entries.value_bytes() > BLOCK_ENTRY_BYTES_MAX {
-                return Err(recipe("a block that is too large").into());
-            }
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn next_copy(&mut self) -> Option<(u32, u32)> {
-        loop {
-            let copy = self.piece.copies.get(self.copy)?;
+    /// The next entries, at least one and at most so many.
+    fn next_span(&mut self, at_most: u32) -> Result<Span, SortedError> {
+        let copy = loop {
+            let copy = self.piece.copies.get(self.copy).ok_or_else(|| recipe("fewer entries than its blocks have"))?;
             if self.copied < copy.count {
-                let position = copy.start.checked_add(self.copied)?;
-                self.copied += 1;
-                return Some((copy.run, position));
+                break copy;
             }
             self.copy += 1;
             self.copied = 0;
-        }
+        };
+        let (trailers, sourced) = loop {
+            let (source, count) = self.piece.trailers.get(self.source).ok_or_else(|| recipe("fewer trailers than entries"))?;
+            if self.sourced < *count {
+                break (*source, *count);
+            }
+            self.source += 1;
+            self.sourced = 0;
+        };
+        let count = at_most.min(copy.count - self.copied).min(sourced - self.sourced);
+        let start = copy.start.checked_add(self.copied).filter(|start| start.checked_add(count).is_some());
+        let start = start.ok_or_else(|| recipe("an entry outside of any run"))?;
+        self.copied += count;
+        self.sourced += count;
+        Ok(Span { run: copy.run, start, count, trailers })
     }
-}
 
-#[inline]
-fn next_source(piece: &TableBlocks, span: &mut usize, in_span: &mut u32) -> Option<TrailerSource> {
-    loop {
-        let (source, count) = piece.trailers.get(*span)?;
-        if in_span < &mut { *count } {
-            *in_span += 1;
-            return Some(*source);
-        }
-        *span += 1;
-        *in_span = 0;
+    /// The next of the piece's own trailers, with its timestamp.
+    fn own_trailer(&mut self) -> Result<(u64, &'p [u8]), SortedError> {
+        let (own, size) = (self.own, usize::from(self.piece.timestamp_size));
+        self.own += 1;
+        let trailer = self.piece.own_trailers.get(own).copied().ok_or_else(|| recipe("fewer own trailers than are used"))?;
+        Ok((trailer, self.piece.own_timestamps.get(own * size..(own + 1) * size).unwrap_or_default()))
     }
 }
 
@@ -267,32 +307,63 @@ fn read_all<E: From<SortedError>>(chunks: &[ChunkUse], sources: &mut dyn Sources
     Ok(all)
 }
 
-/// Hashes what goes out and never lets out more than was promised.
+/// Hashes what goes out and never lets out more than was promised. Small parts are gathered: many bytes at once hash
+/// several times as fast, and whoever takes them writes them with one call.
 struct Output<'a, E> {
     hasher: Hasher,
-    len: u64,
+    /// What was not let out yet.
+    buffer: Vec<u8>,
+    /// How much was.
+    gone: u64,
     limit: u64,
     take: &'a mut dyn FnMut(&[u8]) -> Result<(), E>,
 }
 
 impl<E: From<SortedError>> Output<'_, E> {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), E> {
-        if bytes.len() as u64 > self.limit - self.len {
-            return Err(recipe("the piece makes more bytes than it promises").into());
+    fn len(&self) -> u64 {
+        self.gone + self.buffer.len() as u64
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), E> {
+        for bytes in bytes.chunks(OUT_BYTES) {
+            self.buffer.extend_from_slice(bytes);
+            self.settle()?;
         }
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        (self.take)(bytes)
+        Ok(())
     }
 
     fn zeros(&mut self, mut len: usize) -> Result<(), E> {
-        static ZEROS: [u8; 4096] = [0; 4096];
         while len > 0 {
-            let step = len.min(ZEROS.len());
-            self.take(ZEROS.get(..step).unwrap_or_default())?;
+            let step = len.min(OUT_BYTES);
+            self.buffer.resize(self.buffer.len() + step, 0);
+            self.settle()?;
             len -= step;
         }
         Ok(())
+    }
+
+    /// Called when something was put into the buffer: lets it out if it is enough.
+    fn settle(&mut self) -> Result<(), E> {
+        if self.len() > self.limit {
+            return Err(recipe("the piece makes more bytes than it promises").into());
+        }
+        if self.buffer.len() >= OUT_BYTES { self.let_out() } else { Ok(()) }
+    }
+
+    fn let_out(&mut self) -> Result<(), E> {
+        self.hasher.update(&self.buffer);
+        (self.take)(&self.buffer)?;
+        self.gone += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Lets out the rest; gives the length and the hash of everything.
+    fn finish(&mut self) -> Result<(u64, [u8; 32]), E> {
+        if !self.buffer.is_empty() {
+            self.let_out()?;
+        }
+        Ok((self.gone, *self.hasher.finalize().as_bytes()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Building a generation: from the nearest older one, plus what is new.
+//! Bringing the index to a listing: from the nearest older generation, plus what is new.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,13 @@ use esker_format::ObjectId;
 use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::{ObjectKind, PackName};
-use rocksdb::{DB, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use super::Index;
-use super::database::{open_private, open_read_only, sources_of};
-use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, remove_folder, share};
-use super::rows::{PACK, PACK_NUMBER, SOURCE, add_place, chunk_key, encode_pack, pack_number};
+use super::database::{next_pack, open_private, open_read_only, sources_of};
+use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, newest_first, remove_folder, share};
+use super::recent::{ORPHAN_FRAMES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX};
+use super::rows::{PACK, PACK_NUMBER, SOURCE, add_place, chunk_key, encode_pack};
 use crate::error::{RepoError, Result};
 use crate::listing::Listing;
 use crate::repository::Repository;
@@ -20,7 +21,7 @@ use crate::repository::Repository;
 /// Rows written at a time.
 const BATCH_ENTRIES: usize = 4096;
 
-/// Builds one generation.
+/// Builds one index.
 pub(super) struct Build<'a> {
     pub(super) repository: &'a Repository,
     /// The folder of all generations.
@@ -34,17 +35,13 @@ pub(super) struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// The generation for this listing with its folder, built if need be.
-    pub(super) fn generation(&mut self, listing: &Listing) -> Result<(Index, PathBuf)> {
-        // Which packs no segment names is known only from the segments: first a generation of those alone.
-        let folder = self.generation_of(&[])?;
-        let of_segments = open(&folder)?;
-        let named: BTreeSet<ObjectId> = of_segments.packs()?.into_iter().map(|pack| pack.name.id).collect();
+    /// The index of this listing.
+    pub(super) fn index(&mut self, listing: &Listing) -> Result<Index> {
+        // Which packs no segment names is known only from the segments.
+        let mut index = self.of_segments(listing)?;
+        let named: BTreeSet<ObjectId> = index.packs()?.into_iter().map(|pack| pack.name.id).collect();
         let unnamed: Vec<(PackName, u64)> =
             listing.packs.iter().filter(|(pack, _)| !named.contains(&pack.id)).map(|(pack, size)| (*pack, *size)).collect();
-        if unnamed.is_empty() {
-            return Ok((of_segments, folder));
-        }
         for (name, size) in unnamed {
             match self.repository.read_frame_table(&name, size) {
                 Ok(table) => self.orphans.push(IndexedPack { name, table }),
@@ -52,11 +49,63 @@ impl Build<'_> {
                 Err(error) => self.damaged.push(error),
             }
         }
+        if self.orphans.iter().map(|pack| pack.table.frames.len()).sum::<usize>() <= ORPHAN_FRAMES_MAX {
+            self.orphans.iter().try_for_each(|pack| index.add(pack))?;
+            return Ok(index);
+        }
         let orphans = std::mem::take(&mut self.orphans);
         let folder = self.generation_of(&orphans);
         self.orphans = orphans;
-        let folder = folder?;
-        Ok((open(&folder)?, folder))
+        open(&folder?)
+    }
+
+    /// The readable segments: of the newest generation that lacks only a few of them, these in memory; else of one that is
+    /// made of all.
+    fn of_segments(&mut self, listing: &Listing) -> Result<Index> {
+        let is_few = |missing: &[ObjectId]| {
+            let bytes: u64 = missing.iter().filter_map(|id| listing.segments.get(id)).sum();
+            missing.len() <= SEGMENTS_MAX && bytes <= SEGMENT_BYTES_MAX
+        };
+        let without = |have: &BTreeSet<ObjectId>| self.segments.difference(have).copied().collect::<Vec<_>>();
+        let all = without(&BTreeSet::new());
+        let (mut index, missing) = if is_few(&all) {
+            (Index::empty(), all)
+        } else {
+            let opened = newest_first(&self.root).into_iter().filter_map(|folder| {
+                let index = open(&folder).ok()?;
+                let have = sources_of(&index.generation.as_ref()?.db).ok()?;
+                let missing = have.is_subset(&self.segments).then(|| without(&have)).filter(|missing| is_few(missing))?;
+                Some((index, missing))
+            });
+            match { opened }.next() {
+                Some(found) => found,
+                None => return open(&self.generation_of(&[])?),
+            }
+        };
+        for id in missing {
+            for pack in self.read_segment(&id)?.unwrap_or_default() {
+                index.add(&pack)?;
+            }
+        }
+        Ok(index)
+    }
+
+    /// The packs of a segment; none if it cannot be read. Its packs are then packs that no segment names, and are indexed
+    /// from their own tables.
+    fn read_segment(&mut self, id: &ObjectId) -> Result<Option<Vec<IndexedPack>>> {
+        match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
+            Ok(mut segment) => {
+                // A pack of a newer format counts as named by no segment, and its own head says why it is not read.
+                segment.packs.retain(|pack| pack.table.format <= formats::newest(pack.name.kind.object_kind()));
+                Ok(Some(segment.packs))
+            }
+            Err(error @ RepoError::Store { .. }) => Err(error),
+            Err(error) => {
+                self.damaged.push(error);
+                self.segments.remove(id);
+                Ok(None)
+            }
+        }
     }
 
     /// The generation of the readable segments and these packs. A damaged segment is no part of it, nor of its name.
@@ -77,20 +126,12 @@ impl Build<'_> {
         };
         let mut filler = Filler::new(&db)?;
         for id in self.segments.clone().difference(&have) {
-            match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
-                Ok(segment) => {
-                    // A pack of a newer format counts as named by no segment, and its own head says why it is not read.
-                    let readable = segment.packs.iter().filter(|pack| pack.table.format <= formats::newest(pack.name.kind.object_kind()));
-                    readable.into_iter().try_for_each(|pack| filler.add(pack))?;
+            match self.read_segment(id)? {
+                Some(packs) => {
+                    packs.iter().try_for_each(|pack| filler.add(pack))?;
                     filler.source(id)?;
                 }
-                Err(error @ RepoError::Store { .. }) => return Err(error),
-                Err(error) => {
-                    // Its packs are now packs that no segment names, and are indexed from their own tables.
-                    self.damaged.push(error);
-                    self.segments.remove(id);
-                    sources.remove(id);
-                }
+                None => drop(sources.remove(id)),
             }
         }
         for pack in orphans.iter().filter(|pack| !have.contains(&pack.name.id)) {
@@ -157,11 +198,7 @@ struct Filler<'a> {
 
 impl<'a> Filler<'a> {
     fn new(db: &'a DB) -> Result<Self> {
-        let mut last = db.iterator(IteratorMode::From(&[PACK_NUMBER], rocksdb::Direction::Reverse));
-        let next = match last.next().transpose().map_err(|error| cache_error(db.path(), &error))? {
-            Some((key, _)) if key.first() == Some(&PACK) => pack_number(&key).map_or(0, |number| number + 1),
-            _ => 0,
-        };
+        let next = next_pack(db)?;
         Ok(Self { db, batch: WriteBatch::default(), chunks: HashMap::new(), next })
     }
 

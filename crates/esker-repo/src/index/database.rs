@@ -10,7 +10,7 @@ use rocksdb::{
 };
 
 use super::folders::cache_error;
-use super::rows::SOURCE;
+use super::rows::{PACK, PACK_NUMBER, SOURCE, pack_number};
 use crate::error::Result;
 
 /// Blocks that one open database keeps in memory, index and filter partitions included.
@@ -71,4 +71,13 @@ pub(super) fn sources_of(db: &DB) -> Result<BTreeSet<ObjectId>> {
         sources.insert(ObjectId(id.ok_or_else(|| cache_error(db.path(), &"it is damaged"))?));
     }
     Ok(sources)
+}
+
+/// The number that the next pack gets.
+pub(super) fn next_pack(db: &DB) -> Result<u32> {
+    let mut last = db.iterator(IteratorMode::From(&[PACK_NUMBER], Direction::Reverse));
+    match last.next().transpose().map_err(|error| cache_error(db.path(), &error))? {
+        Some((key, _)) if key.first() == Some(&PACK) => Ok(pack_number(&key).map_or(0, |number| number + 1)),
+        _ => Ok(0),
+    }
 }

@@ -75,12 +75,16 @@ pub(crate) fn sweep_abandoned(root: &Path, prefix: &str) {
         .for_each(|entry| remove_unused(&entry.path()));
 }
 
-pub(super) fn drop_old_generations(root: &Path, current: &Path) {
+pub(super) fn newest_first(root: &Path) -> Vec<PathBuf> {
     let modified = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
-    let mut others: Vec<_> =
-        generations(root).into_iter().filter(|folder| folder != current).map(|folder| (modified(&folder), folder)).collect();
-    others.sort_by(|a, b| b.cmp(a));
-    others.iter().skip(GENERATIONS_KEPT - 1).for_each(|(_, folder)| remove_unused(folder));
+    let mut folders: Vec<_> = generations(root).into_iter().map(|folder| (modified(&folder), folder)).collect();
+    folders.sort_by(|a, b| b.cmp(a));
+    folders.into_iter().map(|(_, folder)| folder).collect()
+}
+
+pub(super) fn drop_old_generations(root: &Path, current: &Path) {
+    let others = newest_first(root).into_iter().filter(|folder| folder != current);
+    others.skip(GENERATIONS_KEPT - 1).for_each(|folder| remove_unused(&folder));
 }
 
 /// Makes a folder of the cache that only its owner can read.

@@ -3,11 +3,13 @@
 //! A **generation** is a RocksDB folder that holds exactly the index segments (and unindexed packs) that one listing
 //! showed; its name is the hash of their names. It is built in a private folder from the nearest older generation (hard
 //! links) plus what is new, renamed into place, and never written again. So any number of processes open it read-only at
-//! once, nobody waits for a lock, and a cache that was deleted or damaged costs one rebuild.
+//! once, nobody waits for a lock, and a cache that was deleted or damaged costs one rebuild. A few segments that are newer
+//! than the newest generation are read into memory instead ([`recent`]): a small repository has no generation at all.
 
 mod build;
 mod database;
 mod folders;
+mod recent;
 mod rows;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,16 +21,17 @@ use esker_format::layout::PackName;
 use esker_format::pack::Frame;
 use esker_format::seal::SALT_LEN;
 use esker_format::{ChunkId, ObjectId};
-use rocksdb::{DB, IteratorMode};
+use rocksdb::{DB, Direction, IteratorMode};
 
 use crate::error::{RepoError, Result};
 use crate::listing::Listing;
 use crate::repository::Repository;
 
 use build::Build;
+use recent::Recent;
 use rows::{PACK, PACK_NUMBER, chunk_key, decode_pack, decode_places, pack_number};
 
-use database::open_read_only;
+use database::{next_pack, open_read_only};
 use folders::drop_old_generations;
 
 pub(crate) use database::open_private;
@@ -68,14 +71,20 @@ pub struct Location {
     pub frame: Frame,
 }
 
-/// One generation, opened for reading.
+/// One generation, opened for reading, and what is newer.
 pub struct Index {
-    db: DB,
+    generation: Option<Generation>,
+    recent: Recent,
     /// Packs that are named but not listed, or that stand in a doomed list: what they hold does not exist for a writer.
     absent: BTreeSet<u32>,
     orphans: BTreeSet<u32>,
     /// Packs looked up lately: a reader asks for the same few again and again.
     known_packs: RwLock<HashMap<u32, PackEntry>>,
+}
+
+/// A database on disk.
+struct Generation {
+    db: DB,
     _in_use: std::fs::File,
 }
 
@@ -105,9 +114,11 @@ impl Repository {
         loop {
             let segments = listing.segments.keys().copied().collect();
             let mut build = Build { repository: self, root: root.clone(), segments, orphans: Vec::new(), damaged: Vec::new() };
-            match build.generation(listing) {
-                Ok((mut index, folder)) => {
-                    drop_old_generations(&root, &folder);
+            match build.index(listing) {
+                Ok(mut index) => {
+                    if let Some(generation) = &index.generation {
+                        drop_old_generations(&root, generation.db.path());
+                    }
                     index.mark(listing, doomed, &build.orphans)?;
                     return Ok(Synced { index, orphans: build.orphans, damaged: build.damaged });
                 }
@@ -120,10 +131,27 @@ impl Repository {
 }
 
 impl Index {
+    /// The generation in a folder.
     fn open(folder: &Path) -> Result<Self> {
         let in_use = share(folder)?;
-        let (absent, orphans, known_packs) = Default::default();
-        Ok(Self { db: open_read_only(folder)?, absent, orphans, known_packs, _in_use: in_use })
+        let generation = Generation { db: open_read_only(folder)?, _in_use: in_use };
+        let recent = Recent::behind(next_pack(&generation.db)?);
+        Ok(Self { recent, generation: Some(generation), ..Self::empty() })
+    }
+
+    /// Nothing yet.
+    fn empty() -> Self {
+        let (recent, absent, orphans, known_packs) = Default::default();
+        Self { generation: None, recent, absent, orphans, known_packs }
+    }
+
+    /// Adds a pack in memory.
+    fn add(&mut self, pack: &IndexedPack) -> Result<()> {
+        let is_known = self.generation.as_ref().map_or(Ok(false), |generation| generation.has_pack(&pack.name.id))?;
+        if !is_known {
+            self.recent.add(pack);
+        }
+        Ok(())
     }
 
     /// Every place where a chunk stands that counts, oldest pack first.
@@ -141,8 +169,9 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn locate_anywhere(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
-        let row = self.db.get_pinned(chunk_key(chunk)).map_err(|error| cache_error(self.db.path(), &error))?;
-        row.map_or_else(|| Ok(Vec::new()), |row| decode_places(chunk, &row).map_err(|_| self.damaged()))
+        let mut places = self.generation.as_ref().map_or(Ok(Vec::new()), |generation| generation.places(chunk))?;
+        places.extend_from_slice(self.recent.places(chunk));
+        Ok(places)
     }
 
     /// The pack with this number.
@@ -150,12 +179,14 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn pack(&self, number: u32) -> Result<PackEntry> {
+        if let Some(recent) = self.recent.pack(number) {
+            return Ok(recent);
+        }
         if let Some(known) = self.known_packs.read().unwrap_or_else(PoisonError::into_inner).get(&number) {
             return Ok(*known);
         }
-        let key = [&[PACK][..], &number.to_be_bytes()].concat();
-        let row = self.db.get_pinned(key).map_err(|error| cache_error(self.db.path(), &error))?;
-        let pack = row.and_then(|row| decode_pack(number, &row).ok()).ok_or_else(|| self.damaged())?;
+        let generation = self.generation.as_ref();
+        let pack = generation.ok_or_else(|| RepoError::Internal(format!("no pack has the number {number}")))?.pack(number)?;
         let mut known = self.known_packs.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_PACKS_MAX {
             known.clear();
@@ -169,15 +200,8 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn packs(&self) -> Result<Vec<PackEntry>> {
-        let mut packs = Vec::new();
-        for row in self.db.iterator(IteratorMode::From(&[PACK], rocksdb::Direction::Forward)) {
-            let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
-            if key.first() != Some(&PACK) {
-                break;
-            }
-            let number = pack_number(&key).ok_or_else(|| self.damaged())?;
-            packs.push(decode_pack(number, &value).map_err(|_| self.damaged())?);
-        }
+        let mut packs = self.generation.as_ref().map_or(Ok(Vec::new()), Generation::packs)?;
+        packs.extend_from_slice(self.recent.packs());
         Ok(packs)
     }
 
@@ -199,20 +223,49 @@ impl Index {
     fn mark(&mut self, listing: &Listing, doomed: &BTreeSet<ObjectId>, orphans: &[IndexedPack]) -> Result<()> {
         let listed: HashMap<ObjectId, u64> = listing.packs.iter().map(|(pack, size)| (pack.id, *size)).collect();
         let orphans: BTreeSet<ObjectId> = orphans.iter().map(|pack| pack.name.id).collect();
-        for row in self.db.iterator(IteratorMode::From(&[PACK_NUMBER], rocksdb::Direction::Forward)) {
-            let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
-            let Some((PACK_NUMBER, id)) = key.split_first().map(|(kind, id)| (*kind, id)) else { break };
-            let id = ObjectId(id.try_into().map_err(|_| self.damaged())?);
-            let number = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| self.damaged())?);
+        for PackEntry { name, number, bytes, .. } in self.packs()? {
             // A pack of another length than its frames make is no pack: cut short, it holds nothing that counts.
-            if listed.get(&id) != Some(&self.pack(number)?.bytes) || doomed.contains(&id) {
+            if listed.get(&name.id) != Some(&bytes) || doomed.contains(&name.id) {
                 self.absent.insert(number);
             }
-            if orphans.contains(&id) {
+            if orphans.contains(&name.id) {
                 self.orphans.insert(number);
             }
         }
         Ok(())
+    }
+}
+
+impl Generation {
+    fn places(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
+        let row = self.row(&chunk_key(chunk))?;
+        row.map_or_else(|| Ok(Vec::new()), |row| decode_places(chunk, &row).map_err(|_| self.damaged()))
+    }
+
+    fn pack(&self, number: u32) -> Result<PackEntry> {
+        let row = self.row(&[&[PACK][..], &number.to_be_bytes()].concat())?;
+        row.and_then(|row| decode_pack(number, &row).ok()).ok_or_else(|| self.damaged())
+    }
+
+    fn has_pack(&self, id: &ObjectId) -> Result<bool> {
+        Ok(self.row(&[&[PACK_NUMBER][..], &id.0].concat())?.is_some())
+    }
+
+    fn packs(&self) -> Result<Vec<PackEntry>> {
+        let mut packs = Vec::new();
+        for row in self.db.iterator(IteratorMode::From(&[PACK], Direction::Forward)) {
+            let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
+            if key.first() != Some(&PACK) {
+                break;
+            }
+            let number = pack_number(&key).ok_or_else(|| self.damaged())?;
+            packs.push(decode_pack(number, &value).map_err(|_| self.damaged())?);
+        }
+        Ok(packs)
+    }
+
+    fn row(&self, key: &[u8]) -> Result<Option<rocksdb::DBPinnableSlice<'_>>> {
+        self.db.get_pinned(key).map_err(|error| cache_error(self.db.path(), &error))
     }
 
     fn damaged(&self) -> RepoError {

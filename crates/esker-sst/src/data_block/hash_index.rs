@@ -2,10 +2,7 @@
 //!
 //! Source: table/block_based/data_block_hash_index.{h,cc}, RocksDB 11.8.
 
-use std::ops::Range;
-
 use crate::block_fault::BlockFault;
-use crate::entries::Entries;
 use crate::internal_key::user_key;
 use crate::murmur::murmur;
 
@@ -18,23 +15,22 @@ const COLLISION: u8 = 254;
 /// `kMaxRestartSupportedByHashIndex`: a block with more restarts gets no hash index.
 const MAX_RESTART: usize = 253;
 
-/// Appends the hash index of the entries in `range`, of which every `interval` share a restart: `buckets` bytes, then their
-/// number. `buckets` is not 0.
-pub(super) fn append(entries: &Entries, range: Range<usize>, interval: usize, buckets: u16, out: &mut Vec<u8>) -> Result<(), BlockFault> {
-    let start = out.len();
-    out.resize(start + usize::from(buckets), NO_ENTRY);
-    let table = out.get_mut(start..).unwrap_or_default();
-    for (place, index) in range.enumerate() {
-        let restart = match place.checked_div(interval) {
-            Some(restart @ ..=MAX_RESTART) => restart as u8,
-            _ => return Err(BlockFault::NotExpressible { what: "too many restarts for a hash index" }),
-        };
-        let user_key = user_key(entries.key(index)).ok_or(BlockFault::corrupt("a key is shorter than its trailer"))?;
-        let bucket = murmur(SEED, user_key) % u32::from(buckets);
-        if let Some(slot) = table.get_mut(bucket as usize) {
-            *slot = if *slot == NO_ENTRY || *slot == restart { restart } else { COLLISION };
-        }
+/// Empties the hash index of a block of so many buckets.
+pub(super) fn clear(buckets: &mut Vec<u8>, count: u16) {
+    buckets.clear();
+    buckets.resize(usize::from(count), NO_ENTRY);
+}
+
+/// Adds an entry that stands behind a restart of this number. There is at least one bucket.
+pub(super) fn add(buckets: &mut [u8], key: &[u8], restart: usize) -> Result<(), BlockFault> {
+    let restart = match restart {
+        restart @ ..=MAX_RESTART => restart as u8,
+        _ => return Err(BlockFault::NotExpressible { what: "too many restarts for a hash index" }),
+    };
+    let user_key = user_key(key).ok_or(BlockFault::corrupt("a key is shorter than its trailer"))?;
+    let bucket = (murmur(SEED, user_key) as usize).checked_rem(buckets.len());
+    if let Some(slot) = bucket.and_then(|bucket| buckets.get_mut(bucket)) {
+        *slot = if *slot == NO_ENTRY || *slot == restart { restart } else { COLLISION };
     }
-    out.extend_from_slice(&buckets.to_le_bytes());
     Ok(())
 }

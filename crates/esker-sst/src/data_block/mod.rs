@@ -18,11 +18,13 @@
 //! Sources, RocksDB 11.8: table/block_based/block_builder.cc, data_block_footer.{h,cc}, data_block_hash_index.{h,cc}; the
 //! same without separate values in 7.8.
 
+mod builder;
 mod decode;
 mod encode;
 mod hash_index;
 mod layout;
 
+pub use builder::BlockBuilder;
 pub use decode::decode;
 pub use encode::encode;
 

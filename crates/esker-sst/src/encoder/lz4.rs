@@ -11,7 +11,7 @@
 use super::bytes::{Sink, common_length, load32, load64};
 use super::lz4_dictionary::Lz4Dictionary;
 use super::lz4_sequence::{put_literals, put_match};
-use super::lz4_table::{Candidates, Hash, Hash4, Hash5, Table};
+use super::lz4_table::{Candidates, Hash, Hash4, Hash5, SmallTable, Table};
 
 /// Inputs of this size and more use the table of 4,096 places whichever the call (`LZ4_64Klimit`).
 const SMALL_INPUT_END: usize = 65_547;
@@ -35,19 +35,24 @@ pub(super) struct Lz4 {
 
 #[derive(Debug)]
 enum Way {
-    Continue(Table<4096>),
+    Continue { small: SmallTable<4096>, large: Table<4096> },
     Dictionary(Lz4Dictionary),
-    Fast { small: Table<8192>, large: Table<4096> },
+    Fast { small: SmallTable<8192>, large: Table<4096> },
 }
 
 impl Lz4 {
     pub(super) fn fast(acceleration: u16) -> Self {
-        Self::new(acceleration, Way::Fast { small: Table::new(), large: Table::new() })
+        Self::new(acceleration, Way::Fast { small: SmallTable::new(), large: Table::new() })
     }
 
     pub(super) fn continued(acceleration: u16, dictionary: &[u8]) -> Self {
-        let way = if dictionary.is_empty() { Way::Continue(Table::new()) } else { Way::Dictionary(Lz4Dictionary::new(dictionary)) };
-        Self::new(acceleration, way)
+        Self::new(
+            acceleration,
+            match dictionary {
+                [] => Way::Continue { small: SmallTable::new(), large: Table::new() },
+                dictionary => Way::Dictionary(Lz4Dictionary::new(dictionary)),
+            },
+        )
     }
 
     fn new(acceleration: u16, way: Way) -> Self {
@@ -60,16 +65,20 @@ impl Lz4 {
         let search = Search { acceleration: self.acceleration, start: 0 };
         match &mut self.way {
             Way::Fast { small, .. } if plain.len() < SMALL_INPUT_END => {
-                small.start(len);
-                search.run::<Hash4, 8192>(plain, small, &mut self.output);
+                small.start();
+                search.run::<Hash4, _, 8192>(plain, small, &mut self.output);
             }
-            Way::Continue(table) | Way::Fast { large: table, .. } => {
+            Way::Continue { small, .. } if plain.len() < SMALL_INPUT_END => {
+                small.start();
+                search.run::<Hash5, _, 4096>(plain, small, &mut self.output);
+            }
+            Way::Continue { large: table, .. } | Way::Fast { large: table, .. } => {
                 table.start(len);
-                search.run::<Hash5, 4096>(plain, table, &mut self.output);
+                search.run::<Hash5, _, 4096>(plain, table, &mut self.output);
             }
             Way::Dictionary(dictionary) => {
                 let (window, start, table) = dictionary.before(plain);
-                Search { start, ..search }.run::<Hash5, 4096>(window, table, &mut self.output);
+                Search { start, ..search }.run::<Hash5, _, 4096>(window, table, &mut self.output);
             }
         }
         self.output.written()
@@ -84,14 +93,14 @@ struct Search {
 
 impl Search {
     #[inline(always)]
-    fn run<H: Hash<PLACES>, const PLACES: usize>(&self, bytes: &[u8], table: &mut impl Candidates, output: &mut Sink) {
+    fn run<H: Hash<PLACES>, T: Candidates, const PLACES: usize>(&self, bytes: &[u8], table: &mut T, output: &mut Sink) {
         let mut anchor = self.start;
         if bytes.len() - self.start >= MIN_INPUT {
             let last_start = bytes.len() - MATCH_START_MARGIN;
             let match_end = bytes.len() - LAST_LITERALS;
             table.replace(H::of(load64(bytes, anchor)), anchor);
             let mut at = anchor + 1;
-            while let Some((found, candidate)) = self.next_match::<H, PLACES>(bytes, table, at, last_start) {
+            while let Some((found, candidate)) = self.next_match::<H, T, PLACES>(bytes, table, at, last_start) {
                 let (mut begin, mut source) = (found, candidate);
                 let lowest = if source < self.start { 0 } else { self.start };
                 while begin > anchor && source > lowest && bytes.get(begin.wrapping_sub(1)) == bytes.get(source.wrapping_sub(1)) {
@@ -110,7 +119,9 @@ impl Search {
                     table.replace(H::of(load64(bytes, two_back)), two_back);
                     let here = load64(bytes, anchor);
                     match table.replace(H::of(here), anchor) {
-                        Some(next) if anchor.wrapping_sub(next) <= MAX_DISTANCE && load32(bytes, next) == here as u32 => {
+                        Some(next)
+                            if (T::ALL_ARE_NEAR || anchor.wrapping_sub(next) <= MAX_DISTANCE) && load32(bytes, next) == here as u32 =>
+                        {
                             token = output.len();
                             output.push(0);
                             begin = anchor;
@@ -130,10 +141,10 @@ impl Search {
 
     /// The first position from `at` on, in steps that widen, whose candidate equals it in 4 bytes; and that candidate.
     #[inline(always)]
-    fn next_match<H: Hash<PLACES>, const PLACES: usize>(
+    fn next_match<H: Hash<PLACES>, T: Candidates, const PLACES: usize>(
         &self,
         bytes: &[u8],
-        table: &mut impl Candidates,
+        table: &mut T,
         mut at: usize,
         last_start: usize,
     ) -> Option<(usize, usize)> {
@@ -149,7 +160,7 @@ impl Search {
             }
             let ahead = load64(bytes, next);
             if let Some(candidate) = table.replace(H::of(here), at)
-                && at.wrapping_sub(candidate) <= MAX_DISTANCE
+                && (T::ALL_ARE_NEAR || at.wrapping_sub(candidate) <= MAX_DISTANCE)
                 && load32(bytes, candidate) == here as u32
             {
                 return Some((at, candidate));

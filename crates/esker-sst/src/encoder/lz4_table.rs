@@ -52,8 +52,39 @@ impl<const PLACES: usize> Table<PLACES> {
     }
 }
 
+/// Last positions by hash in a block whose positions have 16 bits. It is cleared for each block: half as large, it leaves
+/// more of the nearest cache to the block, and its positions are never too far away for a match.
+#[derive(Debug)]
+pub(super) struct SmallTable<const PLACES: usize>(Box<[u16; PLACES]>);
+
+impl<const PLACES: usize> SmallTable<PLACES> {
+    pub(super) fn new() -> Self {
+        Self(Box::new([0; PLACES]))
+    }
+
+    /// Forgets what it holds.
+    pub(super) fn start(&mut self) {
+        self.0.fill(0);
+    }
+}
+
+impl<const PLACES: usize> Candidates for SmallTable<PLACES> {
+    const ALL_ARE_NEAR: bool = true;
+
+    #[inline(always)]
+    fn replace(&mut self, hash: usize, at: usize) -> Option<usize> {
+        let place = self.0.get_mut(hash)?;
+        let before = *place as usize;
+        *place = at as u16;
+        Some(before)
+    }
+}
+
 /// Places for candidates: a table of this block alone, or one that was filled from a dictionary.
 pub(super) trait Candidates {
+    /// Whether no two positions are further apart than a match may reach.
+    const ALL_ARE_NEAR: bool = false;
+
     /// Remembers `at` under `hash` and returns the position remembered before, if that may be a match.
     fn replace(&mut self, hash: usize, at: usize) -> Option<usize>;
 }

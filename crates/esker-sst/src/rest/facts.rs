@@ -36,35 +36,49 @@ impl TableFacts {
 
     /// Adds the next data block: where it stands, and its entries.
     pub fn push_block(&mut self, handle: BlockHandle, entries: &Entries) {
-        self.push_block_range(handle, entries, 0..entries.len());
+        let mut before = None;
+        for index in 0..entries.len() {
+            let key = entries.key(index);
+            self.push_key(before, key);
+            before = Some(key);
+        }
+        self.end_block(handle, before.unwrap_or_default());
     }
 
-    /// Adds the next data block, whose entries are those in `range`. A range beyond the entries stops at their end.
-    pub fn push_block_range(&mut self, handle: BlockHandle, entries: &Entries, range: Range<usize>) {
-        let range = range.start..range.end.min(entries.len());
+    /// Adds the next internal key of the data block that is then ended by [`end_block`](Self::end_block). `before` is the
+    /// key before it in the block, none if it is the first.
+    #[inline]
+    pub fn push_key(&mut self, before: Option<&[u8]>, key: &[u8]) {
         if self.filter_keys.hash.is_some() {
-            self.hash(entries, range.clone());
+            let part = self.filter_keys.part_of(key);
+            let before = before.or_else(|| self.last()).map(|before| self.filter_keys.part_of(before));
+            if before != Some(part) {
+                self.hashes.extend(self.filter_keys.hash_of(part));
+            }
         }
-        let first = entries.key(range.start);
-        let last = entries.key(range.end.saturating_sub(1).max(range.start));
-        for key in [first, last] {
-            self.keys.extend_from_slice(key);
-            self.key_ends.push(self.keys.len());
+        if before.is_none() {
+            self.add(key);
         }
+    }
+
+    /// Ends a data block: where it stands, and its last internal key, empty if it has none.
+    pub fn end_block(&mut self, handle: BlockHandle, last_key: &[u8]) {
+        if self.key_ends.len().is_multiple_of(2) {
+            self.add(&[]);
+        }
+        self.add(last_key);
         self.handles.push(handle);
         self.hash_ends.push(self.hashes.len());
     }
 
-    fn hash(&mut self, entries: &Entries, range: Range<usize>) {
-        let Self { filter_keys, keys, key_ends, hashes, .. } = self;
-        let mut previous = key_ends.len().checked_sub(1).map(|last| filter_keys.part_of(nth(keys, key_ends, last)));
-        for index in range {
-            let part = filter_keys.part_of(entries.key(index));
-            if previous != Some(part) {
-                hashes.extend(filter_keys.hash_of(part));
-            }
-            previous = Some(part);
-        }
+    fn add(&mut self, key: &[u8]) {
+        self.keys.extend_from_slice(key);
+        self.key_ends.push(self.keys.len());
+    }
+
+    /// The last key of the last block.
+    fn last(&self) -> Option<&[u8]> {
+        self.key_ends.len().checked_sub(1).map(|last| self.key(last))
     }
 
     /// Adds the facts of the blocks that follow. Both must hash the same of each key.

@@ -1,5 +1,6 @@
 //! The runs that tables of earlier backups were made of.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use esker_dedup::sorted::BaseRun;
@@ -7,14 +8,20 @@ use esker_format::ChunkId;
 use esker_format::file_table::FileContent;
 use esker_format::recipe::Piece;
 use esker_format::run::KeyOrder;
+use esker_format::table_recipe::RunUse;
 use esker_repo::Writer;
 use esker_repo::reader::ReadContext;
 use esker_repo::tables::read_piece;
 
 use crate::error::Result;
 
-/// Pieces of recipes by the keys they hold. The runs of a piece are read again when a merge comes to its keys: over all
-/// tables of a large engine they would not fit into memory.
+/// Bytes of the runs of pieces that are kept, about: over all tables of a large engine they would not fit into memory, and
+/// those of other pieces are read again when a merge comes to their keys.
+const RUNS_BYTES_MAX: usize = 16 << 20;
+/// What a run takes beside its first key.
+const RUN_BYTES: usize = size_of::<RunUse>() + 16;
+
+/// Pieces of recipes by the keys they hold.
 #[derive(Default)]
 pub(super) struct BaseIndex {
     pieces: Vec<BasePiece>,
@@ -26,18 +33,23 @@ struct BasePiece {
     first_key: Vec<u8>,
     /// The first key of the next piece of the same table; none behind its last.
     next_key: Option<Vec<u8>>,
+    /// Its runs, if they are kept.
+    runs: Option<Vec<RunUse>>,
 }
 
 impl BaseIndex {
     /// Over these tables; a recipe that cannot be read is no base.
     pub(super) fn new(writer: &Writer, context: &mut ReadContext, tables: &[&FileContent]) -> Result<Self> {
-        let mut pieces = Vec::new();
+        let (mut pieces, mut room) = (Vec::new(), RUNS_BYTES_MAX);
         for table in tables {
             let from = pieces.len();
             for id in &table.recipe {
                 let Some(Piece::Blocks(blocks)) = known_piece(writer, context, id)? else { break };
-                if let Some(first) = blocks.runs.first() {
-                    pieces.push(BasePiece { id: *id, order: blocks.order, first_key: first.first_key.clone(), next_key: None });
+                if let Some(first_key) = blocks.runs.first().map(|run| run.first_key.clone()) {
+                    let bytes: usize = blocks.runs.iter().map(|run| RUN_BYTES + run.first_key.len()).sum();
+                    let runs = (bytes <= room).then_some(blocks.runs);
+                    room -= runs.as_ref().map_or(0, |_| bytes);
+                    pieces.push(BasePiece { id: *id, order: blocks.order, first_key, next_key: None, runs });
                 }
             }
             for number in from..pieces.len() {
@@ -66,11 +78,17 @@ impl BaseIndex {
         };
         let mut runs: BTreeMap<ChunkId, Vec<u8>> = BTreeMap::new();
         for piece in self.pieces.iter().filter(overlaps) {
-            let Some(Piece::Blocks(blocks)) = known_piece(writer, context, &piece.id)? else { continue };
-            for run in blocks.runs {
+            let of_piece = match &piece.runs {
+                Some(runs) => Cow::Borrowed(runs),
+                None => match known_piece(writer, context, &piece.id)? {
+                    Some(Piece::Blocks(blocks)) => Cow::Owned(blocks.runs),
+                    _ => continue,
+                },
+            };
+            for run in of_piece.iter() {
                 let first_key = runs.entry(run.id).or_insert_with(|| run.first_key.clone());
                 if order.compare(&run.first_key, first_key).is_lt() {
-                    *first_key = run.first_key;
+                    first_key.clone_from(&run.first_key);
                 }
             }
         }

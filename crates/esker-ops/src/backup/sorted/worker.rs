@@ -1,5 +1,6 @@
 //! What one thread of a merge stores and reads with.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use esker_dedup::sorted::{ChunkStore, SortedError};
@@ -64,6 +65,27 @@ impl ChunkStore for Worker<'_> {
                 Ok(None)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    fn load_runs(&mut self, ids: &[ChunkId]) -> Result<Vec<Option<Arc<Run>>>> {
+        let mut held = Vec::with_capacity(ids.len());
+        for id in ids {
+            if self.writer.holds(id)? {
+                held.push(*id);
+            }
+        }
+        let (reader, mut runs) = (self.writer.reader(), HashMap::new());
+        let ordered = reader.in_store_order(held)?;
+        let read = reader.read_each::<OpsError, _>(&mut self.context, &ordered, |position, _, bytes| {
+            runs.extend(ordered.get(position).zip(Run::decode(bytes).ok().map(Arc::new)));
+            Ok(())
+        });
+        match read {
+            Err(error) if !error.is_damage() => Err(error),
+            // One of them is lost: each by itself.
+            Err(_) => ids.iter().map(|id| self.load_run(id)).collect(),
+            Ok(()) => Ok(ids.iter().map(|id| runs.get(id).cloned()).collect()),
         }
     }
 
