@@ -6,6 +6,7 @@
 mod kit;
 
 mod cold;
+mod copy;
 mod damage;
 mod finding;
 mod flipped;
@@ -13,6 +14,7 @@ mod golden;
 mod interrupted;
 mod keys;
 mod main_job;
+mod names;
 mod output;
 mod replicas;
 mod retention;

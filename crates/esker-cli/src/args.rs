@@ -18,7 +18,7 @@ pub struct Arguments {
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The repository: a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix
+    /// The repository: a folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, or a name (esker repo)
     #[arg(long, global = true, env = "ESKER_REPO", value_name = "LOCATION")]
     pub repo: Option<String>,
     /// An option of an object store, such as endpoint=URL, region=NAME, profile=NAME, ca_file=FILE; may be given several times
@@ -70,9 +70,14 @@ pub enum Verb {
     Stats(Stats),
     /// Show in what two backups differ
     Diff(Diff),
+    /// Copy backups into another repository, whatever the keys of the two
+    Copy(Copy),
     /// Passphrases and recovery keys
     #[command(subcommand)]
     Key(Key),
+    /// Names for repositories, in $XDG_CONFIG_HOME/esker/config.toml
+    #[command(subcommand)]
+    Repo(RepoVerb),
     /// Show the version
     Version,
     /// Print shell completions
@@ -84,6 +89,13 @@ pub struct Init {
     /// Make a repository that anyone who can read the store can read
     #[arg(long)]
     pub no_encryption: bool,
+    /// Take master key and chunk sizes of this repository: chunks are called the same in both, so that copies rewrite nothing, and a
+    /// backup into one finds what was copied from the other. Who learns one repository's master key has both
+    #[arg(long, value_name = "LOCATION", conflicts_with_all = ["chunk_min", "chunk_avg", "chunk_max"])]
+    pub same_keys_as: Option<String>,
+    /// File with the passphrase or recovery key of that repository (otherwise ESKER_FROM_PASSPHRASE, or what will open the new one)
+    #[arg(long, value_name = "FILE", requires = "same_keys_as")]
+    pub from_passphrase_file: Option<PathBuf>,
     /// Whose key it is, for `key list`
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub key_label: String,
@@ -312,6 +324,31 @@ pub struct Diff {
     pub to: String,
 }
 
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// Backups to copy: `latest`, labels, or eight or more digits of ids (default: all)
+    pub backups: Vec<String>,
+    /// The repository that is read (default: --repo or ESKER_REPO)
+    #[arg(long, value_name = "LOCATION")]
+    pub from: Option<String>,
+    /// The repository that is written (default: --repo or ESKER_REPO); it must be there: see esker init
+    #[arg(long, value_name = "LOCATION")]
+    pub to: Option<String>,
+    /// File with the passphrase or recovery key of the repository that is read (otherwise ESKER_FROM_PASSPHRASE, or what opens
+    /// the one that is written)
+    #[arg(long, value_name = "FILE")]
+    pub from_passphrase_file: Option<PathBuf>,
+    /// An option of the store that is read, as --store-option is one of the store that is written; may be given several times
+    #[arg(long = "from-store-option", value_name = "KEY=VALUE")]
+    pub from_store_options: Vec<String>,
+    /// Copy from an encrypted repository into one that is not
+    #[arg(long)]
+    pub decrypt: bool,
+    /// Only say what would be copied
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// List the keys
@@ -325,6 +362,30 @@ pub enum Key {
     },
     /// Change the passphrase that opens the repository now
     Passphrase(KeyPassphrase),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RepoVerb {
+    /// Give a repository a name: --repo NAME then stands for it, with its passphrase file; it need not be there yet
+    Add(RepoAdd),
+    /// List the names
+    List,
+    /// Forget a name; the repository stays as it is
+    Remove {
+        /// The name
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct RepoAdd {
+    /// Letters, digits, `-`, `_` and `.`
+    pub name: String,
+    /// The repository
+    pub location: String,
+    /// Whatever writes refuses it; it is read without a session
+    #[arg(long)]
+    pub read_only: bool,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,7 @@ impl Exit {
     pub fn of(error: &OpsError) -> Self {
         match error {
             OpsError::Usage(_) | OpsError::Repository(RepoError::Setting(_)) => Self::Usage,
+            OpsError::In { error, .. } => Self::of(error),
             OpsError::Cancelled | OpsError::Repository(RepoError::Cancelled) => Self::Cancelled,
             OpsError::Cluster(esker_cluster::Error::ClusterFile { .. } | esker_cluster::Error::TargetNotEmpty(_)) => Self::Usage,
             OpsError::Repository(error) if error.is_too_new() => Self::Failed,

@@ -1,6 +1,7 @@
 //! The `esker` binary: arguments, progress, tables, exit codes. The work is done in `esker-ops`.
 
 mod args;
+mod config;
 mod exit;
 mod human;
 mod open;

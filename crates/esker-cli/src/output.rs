@@ -1,7 +1,7 @@
 //! What reaches the terminal: results on standard output, everything else on standard error.
 
 use std::io::Write;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use esker_repo::{RequestCounter, RequestCounts, Store};
@@ -17,7 +17,7 @@ const WIDTH: u16 = 100;
 pub struct Output {
     json: bool,
     quiet: bool,
-    requests: OnceLock<RequestCounter>,
+    requests: Mutex<Vec<RequestCounter>>,
 }
 
 /// A result with what it took to get it.
@@ -31,7 +31,7 @@ struct Counted<'a, T> {
 impl Output {
     /// With or without JSON; quiet leaves out all but results and errors.
     pub fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, requests: OnceLock::new() }
+        Self { json, quiet, requests: Mutex::default() }
     }
 
     /// Whether results are JSON.
@@ -46,14 +46,15 @@ impl Output {
 
     /// Counts the requests of this store from now on: a result that is a JSON object says how many there were.
     pub fn count(&self, store: &Store) {
-        // A run opens one store; of a second one nothing would be known.
-        let _ = self.requests.set(store.request_counts());
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(store.request_counts());
     }
 
     /// Prints a result: the value as JSON, or what `text` says.
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
         if self.json {
-            let counted = self.requests.get().map(|requests| Counted { result: value, requests: requests.now() });
+            let counters = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            let requests = counters.iter().map(RequestCounter::now).reduce(RequestCounts::plus);
+            let counted = requests.map(|requests| Counted { result: value, requests });
             // Only an object has room for the requests.
             match counted.and_then(|counted| serde_json::to_string(&counted).ok()) {
                 Some(line) => self.print(&line),

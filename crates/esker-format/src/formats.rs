@@ -8,13 +8,16 @@ pub const FIRST: u16 = 1;
 /// The format in which data packs carry chunks of kind `Run`, metadata packs recipes over them, index segments such packs,
 /// and manifests such recipes.
 pub const SORTED_RUNS: u16 = 2;
+/// The format in which a manifest says of which backup it is a copy.
+pub const COPIES: u16 = 3;
 /// The newest format of any kind of object that this version reads and writes.
-pub const NEWEST: u16 = SORTED_RUNS;
+pub const NEWEST: u16 = COPIES;
 
 /// The newest format of this kind of object that this version reads and writes.
 pub fn newest(kind: ObjectKind) -> u16 {
     match kind {
-        ObjectKind::DataPack | ObjectKind::MetaPack | ObjectKind::IndexSegment | ObjectKind::Manifest => SORTED_RUNS,
+        ObjectKind::Manifest => COPIES,
+        ObjectKind::DataPack | ObjectKind::MetaPack | ObjectKind::IndexSegment => SORTED_RUNS,
         _ => FIRST,
     }
 }

@@ -1,8 +1,8 @@
 //! Manifests: one backup each; creating it is the commit (format-spec chapter 9).
 
 use crate::error::Result;
-use crate::formats::{FIRST, SORTED_RUNS};
-use crate::ids::{ChunkId, ObjectId, SessionId};
+use crate::formats::{COPIES, FIRST, SORTED_RUNS};
+use crate::ids::{ChunkId, ObjectId, RepositoryId, SessionId};
 use crate::limits::{HOSTS_MAX, NAME_MAX, TEXT_MAX, TEXTS_MAX};
 use crate::sorted_totals::SortedTotals;
 use crate::table::TableRef;
@@ -44,6 +44,17 @@ pub struct Manifest {
     /// What its sorted runs came to. With it the manifest is of the format that may reach runs and recipes over them, also
     /// where they come from an earlier backup; without it, of the first format, which reaches none.
     pub sorted: Option<SortedTotals>,
+    /// The backup that this one is a copy of.
+    pub origin: Option<Origin>,
+}
+
+/// A backup as it was made: what all copies of it have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// The repository that it was made in.
+    pub repository: RepositoryId,
+    /// Its manifest there.
+    pub manifest: ObjectId,
 }
 
 /// One host of a backup.
@@ -156,11 +167,21 @@ impl Record for HostRecord {
     }
 }
 
+impl Origin {
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { repository: RepositoryId(input.array("repository of the origin")?), manifest: ObjectId(input.array("origin")?) })
+    }
+}
+
 impl Record for Manifest {
     const NAME: &'static str = "manifest";
 
     fn format(&self) -> u16 {
-        if self.sorted.is_some() { SORTED_RUNS } else { FIRST }
+        match (self.origin, &self.sorted) {
+            (Some(_), _) => COPIES,
+            (None, Some(_)) => SORTED_RUNS,
+            (None, None) => FIRST,
+        }
     }
 
     fn write(&self, out: &mut Writer) {
@@ -181,8 +202,14 @@ impl Record for Manifest {
         out.list(&self.packs, id);
         out.list(&self.encoders, |out, encoder| out.u32(*encoder));
         self.totals.write(out);
-        if let Some(sorted) = &self.sorted {
-            sorted.write(out);
+        match (&self.origin, &self.sorted) {
+            (Some(origin), sorted) => {
+                out.option(sorted.as_ref(), |out, sorted| sorted.write(out));
+                out.raw(&origin.repository.0);
+                out.raw(&origin.manifest.0);
+            }
+            (None, Some(sorted)) => sorted.write(out),
+            (None, None) => {}
         }
     }
 
@@ -204,7 +231,12 @@ impl Record for Manifest {
             packs: input.list("packs", 32, id)?,
             encoders: input.list("encoders", 4, |input| input.u32("encoder"))?,
             totals: Totals::read(input)?,
-            sorted: if input.format() < SORTED_RUNS { None } else { Some(SortedTotals::read(input)?) },
+            sorted: match input.format() {
+                ..SORTED_RUNS => None,
+                SORTED_RUNS => Some(SortedTotals::read(input)?),
+                _ => input.option("sorted", SortedTotals::read)?,
+            },
+            origin: if input.format() < COPIES { None } else { Some(Origin::read(input)?) },
         })
     }
 }

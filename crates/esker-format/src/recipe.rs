@@ -71,6 +71,28 @@ impl Piece {
         }
     }
 
+    /// Puts another id to every chunk that it names, for a repository with other keys.
+    ///
+    /// # Errors
+    /// Those of `new_id`; some ids are then the new ones already.
+    pub fn rename_chunks<E>(&mut self, mut new_id: impl FnMut(&ChunkId) -> std::result::Result<ChunkId, E>) -> std::result::Result<(), E> {
+        let mut rename = |id: &mut ChunkId| new_id(id).map(|new| *id = new);
+        match self {
+            Self::Bytes(piece) => piece.operations.iter_mut().try_for_each(|operation| match operation {
+                Operation::Chunk { id, .. } => rename(id),
+                Operation::Hole { .. } | Operation::Literal(_) => Ok(()),
+            }),
+            Self::Blocks(piece) => {
+                piece.runs.iter_mut().try_for_each(|run| rename(&mut run.id))?;
+                piece.kept.iter_mut().chain(&mut piece.dictionary).try_for_each(|chunk| rename(&mut chunk.id))
+            }
+            Self::Rest(piece) => piece.parts.iter_mut().try_for_each(|part| match part {
+                RestPart::Chunk(chunk) => rename(&mut chunk.id),
+                RestPart::Literal(_) | RestPart::Built { .. } => Ok(()),
+            }),
+        }
+    }
+
     /// The chunk's bytes.
     ///
     /// # Errors

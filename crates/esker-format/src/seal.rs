@@ -78,6 +78,14 @@ impl Sealing {
         Self::Encrypted(Secrets { bytes_id, table_id, run_id, master })
     }
 
+    /// The root secret, if there is one.
+    pub fn master(&self) -> Option<&MasterKey> {
+        match self {
+            Self::Plain => None,
+            Self::Encrypted(keys) => Some(&keys.master),
+        }
+    }
+
     /// The byte that stands for the mode in every sealed object.
     pub fn mode(&self) -> u8 {
         match self {
@@ -107,6 +115,11 @@ impl Sealing {
             (Self::Encrypted(keys), ChunkKind::Run) => blake3::keyed_hash(&keys.run_id, plain),
         };
         ChunkId(*hash.as_bytes())
+    }
+
+    /// Whether chunks have the same ids under both: neither is encrypted, or both are under one master key.
+    pub fn names_chunks_like(&self, other: &Self) -> bool {
+        self.mode() == other.mode() && self.chunk_id(ChunkKind::Bytes, &[]) == other.chunk_id(ChunkKind::Bytes, &[])
     }
 
     /// The sealer of the pack with this salt.

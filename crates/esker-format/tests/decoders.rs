@@ -14,7 +14,7 @@ use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{KeyObject, parse_recovery, print_recovery};
 use esker_format::layout::{ObjectKind, PackKind, PackName};
 use esker_format::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
-use esker_format::manifest::{HostRecord, Manifest, Totals};
+use esker_format::manifest::{HostRecord, Manifest, Origin, Totals};
 use esker_format::note::Note;
 use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
@@ -265,7 +265,9 @@ fn sorted_totals() -> impl Strategy<Value = SortedTotals> {
 fn manifest() -> impl Strategy<Value = Manifest> {
     let names = (text(), text(), text(), vec(text(), 0..4), vec(text(), 0..4));
     let ids = (session(), objects(), objects(), objects(), vec(any::<u32>(), 0..4));
-    let totals = (totals(), option::of(sorted_totals()));
+    let origin = any::<([u8; 16], [u8; 32])>()
+        .prop_map(|(repository, manifest)| Origin { repository: RepositoryId(repository), manifest: ObjectId(manifest) });
+    let totals = (totals(), option::of(sorted_totals()), option::of(origin));
     (names, ids, any::<(u64, u64)>(), vec(host(), 0..4), table(), totals).prop_map(
         |(
             (label, cluster, written_by, tags, warnings),
@@ -273,7 +275,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
             times,
             hosts,
             seen,
-            (totals, sorted),
+            (totals, sorted, origin),
         )| Manifest {
             label,
             cluster,
@@ -291,6 +293,7 @@ fn manifest() -> impl Strategy<Value = Manifest> {
             encoders,
             totals,
             sorted,
+            origin,
         },
     )
 }
@@ -432,6 +435,7 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         encode_piece(&samples::replicas()).unwrap(),
         samples::manifest().to_bytes(),
         samples::sorted_manifest().to_bytes(),
+        samples::copied_manifests()[1].to_bytes(),
         samples::open().to_bytes(),
         samples::beat().to_bytes(),
         samples::fence().to_bytes(),

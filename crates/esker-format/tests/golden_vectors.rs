@@ -196,7 +196,7 @@ fn chapter_08_recipe() {
 
 #[test]
 fn chapter_09_manifest() {
-    let (manifest, sorted) = (samples::manifest(), samples::sorted_manifest());
+    let (manifest, sorted, copied) = (samples::manifest(), samples::sorted_manifest(), samples::copied_manifests());
     let (engines, replicas) = (samples::engines(), samples::replicas());
     let engine = |name, engine: &esker_format::engine::EngineRecord| {
         let bytes = encode_single(TableType::Engine, engine).unwrap();
@@ -209,10 +209,13 @@ fn chapter_09_manifest() {
         engine("bare engine", &engines[1]),
         Block::named("replicas").number("type", 2).list("rows", &replicas, replica_row).hex("bytes", encode_piece(&replicas).unwrap()),
         control(ObjectKind::Manifest, "", &sorted),
+        control(ObjectKind::Manifest, "", &copied[0]),
+        control(ObjectKind::Manifest, "", &copied[1]),
     ];
     let committed = compare("09-manifest.txt", &blocks, is_sealed);
     opens(ObjectKind::Manifest, "", &manifest, &committed[0]);
     opens(ObjectKind::Manifest, "", &sorted, &committed[4]);
+    copied.iter().zip(&committed[5..]).for_each(|(copy, block)| opens(ObjectKind::Manifest, "", copy, block));
     for (block, engine) in committed[1..3].iter().zip(engines) {
         assert_eq!(decode_single::<esker_format::engine::EngineRecord>(TableType::Engine, &block.get("chunk")).unwrap(), engine);
     }

@@ -201,7 +201,7 @@ fn each_kind_of_control_object_has_formats_of_its_own() {
         }
     };
     let kinds = [
-        (ObjectKind::Manifest, sealed(ObjectKind::Manifest, &samples::manifest()), 2),
+        (ObjectKind::Manifest, sealed(ObjectKind::Manifest, &samples::manifest()), 3),
         (ObjectKind::IndexSegment, sealed(ObjectKind::IndexSegment, &samples::index_segment()), 2),
         (ObjectKind::Note, sealed(ObjectKind::Note, &samples::note()), 1),
     ];
@@ -210,7 +210,7 @@ fn each_kind_of_control_object_has_formats_of_its_own() {
         assert_eq!((object[6], formats::newest(kind)), (1, newest), "what the first format can express is written in it");
         assert!(is_bad(stated(kind, &object, 0)));
         assert_eq!(stated(kind, &object, 1), Ok(()));
-        for other in 2..=3 {
+        for other in 2..=4 {
             let outcome = stated(kind, &object, other as u8);
             if other <= newest {
                 assert!(matches!(outcome, Err(FormatError::Damaged { .. })), "the header is authenticated as it stands");
@@ -228,6 +228,17 @@ fn a_manifest_has_totals_of_sorted_runs_from_its_second_format_on() {
     assert_eq!(sealed(ObjectKind::Manifest, &second).unwrap()[6], 2);
     assert!(matches!(Manifest::from_bytes_in(1, &second.to_bytes()), Err(FormatError::TrailingBytes { .. })));
     assert!(matches!(Manifest::from_bytes_in(2, &first.to_bytes()), Err(FormatError::CutShort { .. })));
+}
+
+#[test]
+fn a_manifest_says_of_what_it_is_a_copy_from_its_third_format_on() {
+    for copy in samples::copied_manifests() {
+        assert_eq!((copy.format(), sealed(ObjectKind::Manifest, &copy).unwrap()[6]), (3, 3));
+        assert_eq!(Manifest::from_bytes_in(3, &copy.to_bytes()).unwrap(), copy);
+        assert!(Manifest::from_bytes_in(2, &copy.to_bytes()).is_err() && Manifest::from_bytes_in(1, &copy.to_bytes()).is_err());
+    }
+    let made_here = samples::sorted_manifest();
+    assert!(Manifest::from_bytes_in(3, &made_here.to_bytes()).is_err(), "a format holds what only it can say");
 }
 
 #[test]

@@ -76,6 +76,8 @@ pub struct BackupDetails {
     pub written_by: String,
     /// The session that wrote it.
     pub session: String,
+    /// Of a copy: the backup that it is one of.
+    pub origin: Option<OriginDetails>,
     /// Encoders that a restore needs; none means that any build of this version restores it.
     pub encoders: Vec<u32>,
     /// How the bytes of the tables went that this backup stored.
@@ -90,6 +92,15 @@ pub struct BackupDetails {
     pub tree: Vec<HostDetails>,
     /// How far the replicas of each partition are apart, `<space>/<partition>` by name.
     pub spread: Vec<PartitionSpread>,
+}
+
+/// Where a backup was made that was copied here.
+#[derive(Debug, Clone, Serialize)]
+pub struct OriginDetails {
+    /// The id of the repository.
+    pub repository: String,
+    /// The backup's id there.
+    pub id: String,
 }
 
 /// One host of a backup.
@@ -256,6 +267,7 @@ pub fn show(repository: &Arc<Repository>, name: &str) -> Result<BackupDetails> {
         line,
         written_by: manifest.written_by,
         session: manifest.session.to_string(),
+        origin: manifest.origin.map(|origin| OriginDetails { repository: origin.repository.to_string(), id: origin.manifest.to_string() }),
         sorted: SortedReport::sum(manifest.sorted.iter()),
         encoders: manifest.encoders,
         read_bytes: manifest.totals.read_bytes,

@@ -1,7 +1,7 @@
 //! What a verb can end with other than its report.
 
 use esker_dedup::sorted::SortedError;
-use esker_repo::RepoError;
+use esker_repo::{RepoError, Repository};
 use thiserror::Error;
 
 /// The result of every verb.
@@ -14,6 +14,14 @@ pub enum OpsError {
     /// The repository.
     #[error(transparent)]
     Repository(#[from] RepoError),
+    /// One of the two repositories that a verb works with.
+    #[error("{repository}: {error}")]
+    In {
+        /// Where it is.
+        repository: String,
+        /// What went wrong there.
+        error: Box<OpsError>,
+    },
     /// A source or target.
     #[error(transparent)]
     Cluster(#[from] esker_cluster::Error),
@@ -88,7 +96,16 @@ impl OpsError {
         match self {
             Self::Repository(error) => error.is_damage(),
             Self::Damage(_) => true,
+            Self::In { error, .. } => error.is_damage(),
             _ => false,
+        }
+    }
+
+    /// Says in which of two repositories it happened.
+    pub(crate) fn within<E: Into<Self>>(repository: &Repository) -> impl FnOnce(E) -> Self {
+        move |error| match error.into() {
+            Self::Cancelled => Self::Cancelled,
+            error => Self::In { repository: repository.store().location().to_owned(), error: Box::new(error) },
         }
     }
 

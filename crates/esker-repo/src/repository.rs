@@ -28,6 +28,8 @@ pub const PACK_TARGET: u32 = 32 << 20;
 pub struct InitOptions {
     /// The first secret; `None` makes a repository that is not encrypted.
     pub secret: Option<Secret>,
+    /// The master key that the secret will open; a new one if `None`.
+    pub master: Option<MasterKey>,
     /// The cost of deriving the key from a passphrase.
     pub argon2: Argon2Cost,
     /// Whose key it is.
@@ -47,6 +49,7 @@ impl InitOptions {
     pub fn new(secret: Option<Secret>) -> Self {
         Self {
             secret,
+            master: None,
             argon2: Argon2Cost::DEFAULT,
             key_label: String::new(),
             chunker: ChunkerParameters::DEFAULT,
@@ -113,7 +116,10 @@ impl Repository {
         let bytes = config.encode();
         Config::decode(&bytes).map_err(RepoError::object(CONFIG))?;
         if let Some(secret) = &init.secret {
-            let master = MasterKey(Zeroizing::new(random(&*environment)?));
+            let master = match &init.master {
+                Some(master) => master.clone(),
+                None => MasterKey(Zeroizing::new(random(&*environment)?)),
+            };
             keyring::write_key(&store, &*environment, &master, &bytes, secret, init.argon2, &init.key_label)?;
         }
         store.put(CONFIG_COPY, bytes.clone())?;

@@ -138,6 +138,7 @@ fn manifest() -> Manifest {
         encoders: Vec::new(),
         totals: Totals::default(),
         sorted: None,
+        origin: None,
     }
 }
 

@@ -80,6 +80,7 @@ fn manifest() -> Manifest {
         encoders: Vec::new(),
         totals: Totals::default(),
         sorted: None,
+        origin: None,
     }
 }
 

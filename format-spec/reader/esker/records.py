@@ -285,6 +285,18 @@ class SortedTotals:
 
 
 @dataclass
+class Origin:
+    """The backup that a copy is of."""
+
+    repository: bytes
+    manifest: bytes
+
+    @classmethod
+    def read(cls, r: Reader):
+        return cls(r.raw(16, "repository of the origin"), r.raw(32, "origin"))
+
+
+@dataclass
 class Manifest:
     label: str
     cluster: str
@@ -302,6 +314,7 @@ class Manifest:
     encoders: list
     totals: Totals
     sorted: SortedTotals | None
+    origin: Origin | None
 
     @classmethod
     def read(cls, r: Reader):
@@ -321,8 +334,15 @@ class Manifest:
             r.ids("packs"),
             r.items("encoders", 4, lambda: r.u32("encoder")),
             Totals.read(r),
-            SortedTotals.read(r) if r.format >= 2 else None,
+            cls._sorted(r),
+            Origin.read(r) if r.format >= 3 else None,
         )
+
+    @staticmethod
+    def _sorted(r: Reader) -> SortedTotals | None:
+        if r.format == 1:
+            return None
+        return SortedTotals.read(r) if r.format == 2 else r.option("sorted", lambda: SortedTotals.read(r))
 
 
 @dataclass

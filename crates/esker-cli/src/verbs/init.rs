@@ -1,13 +1,16 @@
 //! `init`
 
+use std::sync::Arc;
+
 use esker_format::config::ChunkerParameters;
-use esker_format::key::Argon2Cost;
+use esker_format::key::{Argon2Cost, Secret};
 use esker_ops::OpsError;
 use esker_repo::store::probe::Abilities;
 use esker_repo::{InitOptions, Repository};
 
 use super::Outcome;
 use crate::args::{Global, Init};
+use crate::config::Place;
 use crate::exit::Exit;
 use crate::open;
 use crate::output::{Output, facts};
@@ -17,17 +20,23 @@ use crate::secret;
 const CHEAP_KEYS: &str = "ESKER_TEST_CHEAP_KEYS";
 
 pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
-    let location = open::location(global)?;
-    let given = secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
+    let place = open::place(global)?;
+    let location = &place.settings.location;
+    let given = open::secret_of(&place, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
     let secret = match (args.no_encryption, given) {
         (true, Some(_)) => return Err(OpsError::Usage("a passphrase is given together with --no-encryption".into())),
         (true, None) => None,
         (false, Some(secret)) => Some(secret),
         (false, None) => Some(secret::ask_new()?),
     };
-    let chunker = ChunkerParameters { min: args.chunk_min, avg: args.chunk_avg, max: args.chunk_max };
+    let like = match &args.same_keys_as {
+        Some(other) => Some(like(global, other, args, secret.as_ref(), output)?),
+        None => None,
+    };
+    let given = ChunkerParameters { min: args.chunk_min, avg: args.chunk_avg, max: args.chunk_max };
+    let chunker = like.as_ref().map_or(given, |like| like.config().chunker);
     chunker.check().map_err(|error| OpsError::Usage(format!("--chunk-min, --chunk-avg, --chunk-max: {error}")))?;
-    let store = open::store(global, true, output)?;
+    let store = open::store(&place, true, output)?;
     let cheap = std::env::var_os(CHEAP_KEYS).is_some();
     let options = InitOptions {
         argon2: if cheap { Argon2Cost::CHEAP } else { Argon2Cost::DEFAULT },
@@ -35,6 +44,7 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
         chunker,
         pack_target: args.pack_size,
         zstd_level: args.zstd_level,
+        master: like.as_ref().and_then(|like| like.sealing().master().cloned()),
         probe: !store.is_local(),
         ..InitOptions::new(secret.clone())
     };
@@ -55,6 +65,16 @@ pub fn run(global: &Global, args: &Init, output: &Output) -> Outcome {
         format!("repository {id} at {location}\n{mode}\n{store}")
     });
     Ok(Exit::Done)
+}
+
+/// The repository whose key and chunk sizes the new one takes.
+fn like(global: &Global, location: &str, args: &Init, secret: Option<&Secret>, output: &Output) -> Result<Arc<Repository>, OpsError> {
+    let other = open::open_from(global, &Place::of(location)?, args.from_passphrase_file.as_deref(), secret, output)?;
+    match (other.config().encrypted, args.no_encryption) {
+        (true, true) => Err(OpsError::Usage(format!("{location} is encrypted: its key is of no use with --no-encryption"))),
+        (false, false) => Err(OpsError::Usage(format!("{location} is not encrypted and has no key to take: give --no-encryption"))),
+        _ => Ok(other),
+    }
 }
 
 /// What the store can do, a line each.

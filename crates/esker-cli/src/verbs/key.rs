@@ -112,12 +112,12 @@ fn new_secret(file: Option<&Path>, output: &Output) -> Result<Secret, OpsError> 
 
 /// Opens the repository and keeps the secret that did it.
 fn open_with_secret(global: &Global, output: &Output) -> Result<(std::sync::Arc<esker_repo::Repository>, Secret), OpsError> {
-    let location = open::location(global)?;
-    let current = match secret::given(global.passphrase_file.as_deref(), secret::PASSPHRASE, output)? {
+    let place = open::place(global)?;
+    let current = match open::secret_of(&place, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)? {
         Some(secret) => secret,
-        None => secret::ask(location)?,
+        None => secret::ask(&place.shown())?,
     };
-    let store = open::store(global, false, output)?;
+    let store = open::store(&place, false, output)?;
     let repository = esker_repo::Repository::open(store, open::options(global, Some(current.clone()))?)?;
     repository.warnings().iter().for_each(|warning| output.warn(warning));
     Ok((std::sync::Arc::new(repository), current))

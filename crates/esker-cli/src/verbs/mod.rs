@@ -1,12 +1,14 @@
 //! One file a verb: from arguments to a request, from a report to text.
 
 mod backup;
+mod copy;
 mod forget;
 mod fsck;
 mod init;
 mod key;
 mod list;
 mod ls;
+mod repo;
 mod restore;
 mod show;
 mod sizes;
@@ -15,8 +17,9 @@ use clap::CommandFactory;
 use esker_ops::select::Selection;
 use esker_ops::{Cancel, Job, OpsError};
 
-use crate::args::{Arguments, Global, Select, Verb};
+use crate::args::{Arguments, Global, Key, Select, Verb};
 use crate::exit::Exit;
+use crate::open;
 use crate::output::Output;
 use crate::progress;
 
@@ -29,6 +32,9 @@ pub type Outcome = Result<Exit, OpsError>;
 /// Whatever ended the verb.
 pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     let global = &arguments.global;
+    if writes(&arguments.verb) {
+        open::place(global)?.check_writable()?;
+    }
     match &arguments.verb {
         Verb::Init(args) => init::run(global, args, output),
         Verb::Backup(args) => backup::run(global, args, output),
@@ -41,7 +47,9 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
         Verb::Forget(args) => forget::run(global, args, output),
         Verb::Stats(args) => sizes::stats(global, args, output),
         Verb::Diff(args) => sizes::diff(global, args, output),
+        Verb::Copy(args) => copy::run(global, args, output),
         Verb::Key(args) => key::run(global, args, output),
+        Verb::Repo(args) => repo::run(global, args, output),
         Verb::Version => version(output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
@@ -49,6 +57,20 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
             output.print(&String::from_utf8_lossy(&script));
             Ok(Exit::Done)
         }
+    }
+}
+
+/// Whether the verb writes to the repository beyond what it remembers of its own work.
+fn writes(verb: &Verb) -> bool {
+    match verb {
+        Verb::Init(_) | Verb::Backup(_) | Verb::Forget(_) => true,
+        Verb::Key(verb) => !matches!(verb, Key::List),
+        Verb::List | Verb::Show(_) | Verb::Ls(_) | Verb::Dump(_) | Verb::Restore(_) | Verb::Fsck(_) | Verb::Stats(_) | Verb::Diff(_) => {
+            false
+        }
+        // It knows best which of its two repositories it writes.
+        Verb::Copy(_) => false,
+        Verb::Repo(_) | Verb::Version | Verb::Completions { .. } => false,
     }
 }
 

@@ -39,6 +39,7 @@ fn text(details: &BackupDetails) -> String {
         ("written by", format!("{}, session {}", details.written_by, details.session)),
         ("encoders", if details.encoders.is_empty() { "none needed".into() } else { format!("{:?}", details.encoders) }),
     ];
+    rows.extend(details.origin.iter().map(|origin| ("copy of", format!("{}, made in repository {}", origin.id, origin.repository))));
     rows.extend(human::sorted(&details.sorted));
     rows.extend(details.warning_texts.iter().map(|warning| ("warning", warning.clone())));
     let rows: Vec<_> = rows.into_iter().map(|(name, value)| (name, human::text(&value))).collect();

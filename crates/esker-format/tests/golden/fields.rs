@@ -5,7 +5,7 @@ use esker_format::doomed::{DoomedList, Forgotten};
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::index_segment::{IndexSegment, IndexedPack};
-use esker_format::manifest::{HostRecord, Manifest};
+use esker_format::manifest::{HostRecord, Manifest, Origin};
 use esker_format::note::Note;
 use esker_format::recipe::{Operation, Piece};
 use esker_format::run::{KeyOrder, Run};
@@ -284,6 +284,10 @@ fn sorted_totals(block: Block, sorted: &SortedTotals) -> Block {
         })
 }
 
+fn origin(block: Block, origin: &Origin) -> Block {
+    block.hex("origin.repository", origin.repository.0).hex("origin.manifest", origin.manifest.0)
+}
+
 impl Fields for Manifest {
     fn list_in(&self, block: Block) -> Block {
         let t = &self.totals;
@@ -315,6 +319,7 @@ impl Fields for Manifest {
             .number("totals.left_out_files", t.left_out_files)
             .number("totals.left_out_bytes", t.left_out_bytes)
             .and(|block| self.sorted.iter().fold(block, sorted_totals))
+            .and(|block| self.origin.iter().fold(block, origin))
     }
 }
 

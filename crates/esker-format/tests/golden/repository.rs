@@ -93,6 +93,7 @@ impl Repository {
             encoders: Vec::new(),
             totals,
             sorted: None,
+            origin: None,
         };
         let manifest = self.named(ObjectKind::Manifest, &manifest);
         let note = |hold, supersedes| Note { manifest, at_ms: NOW_MS, hold, tags: vec!["new".into()], supersedes };

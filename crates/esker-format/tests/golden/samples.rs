@@ -6,7 +6,7 @@ use esker_format::engine::{EngineRecord, PartitionScheme, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRole, FileRow, Node, TableIdentity};
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::{PackKind, PackName};
-use esker_format::manifest::{HostRecord, Manifest, Totals};
+use esker_format::manifest::{HostRecord, Manifest, Origin, Totals};
 use esker_format::note::Note;
 use esker_format::pack::{Codec, FrameEntry, FrameTable};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
@@ -299,6 +299,7 @@ pub fn manifest() -> Manifest {
             left_out_bytes: u64::MAX,
         },
         sorted: None,
+        origin: None,
     }
 }
 
@@ -314,6 +315,12 @@ pub fn sorted_manifest() -> Manifest {
         fallbacks: vec![fallback("keys in no bytewise order", 3, 200), fallback("", 0, u64::MAX)],
     };
     Manifest { encoders: Vec::new(), hosts: Vec::new(), sorted: Some(sorted), ..manifest() }
+}
+
+/// Manifests of format 3: copies of backups without and with sorted runs.
+pub fn copied_manifests() -> [Manifest; 2] {
+    let origin = Some(Origin { repository: RepositoryId([0x0b; 16]), manifest: object(0x92) });
+    [Manifest { origin, hosts: Vec::new(), ..manifest() }, Manifest { origin, ..sorted_manifest() }]
 }
 
 pub fn open() -> SessionOpen {

@@ -193,6 +193,7 @@ impl<'a> Run<'a> {
             packs: Vec::new(),
             encoders: encoders.into_iter().collect(),
             sorted: (!self.request.no_reencode).then_some(sorted),
+            origin: None,
             totals: self.totals,
         })
     }
@@ -337,7 +338,11 @@ fn choose_label(request: &BackupRequest, backups: &Backups, now_ms: u64) -> Resu
     }
 }
 
-fn write_seen(writer: &Writer) -> Result<TableRef> {
+/// Writes the list of the manifests that stood when the writer began.
+///
+/// # Errors
+/// As `Writer::store`.
+pub(crate) fn write_seen(writer: &Writer) -> Result<TableRef> {
     let mut table = TableWriter::default();
     for id in &writer.listing().manifests {
         table.push(writer, SeenManifest(*id))?;

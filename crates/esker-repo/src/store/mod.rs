@@ -94,6 +94,7 @@ pub struct Store {
     runtime: Runtime,
     location: String,
     is_local: bool,
+    read_only: bool,
     /// What its requests are signed with, in words; empty if they are not.
     credentials: String,
     calls: AtomicU64,
@@ -123,6 +124,7 @@ impl Store {
             runtime,
             location: location.into(),
             is_local: false,
+            read_only: false,
             credentials: String::new(),
             calls: AtomicU64::new(0),
             requests: Arc::default(),
@@ -188,6 +190,12 @@ impl Store {
         Ok(Self { is_local: true, ..Self::new(Arc::new(local), location)? })
     }
 
+    /// The store as one that refuses every write before it is asked.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
+    }
+
     /// What people call the store.
     pub fn location(&self) -> &str {
         &self.location
@@ -218,6 +226,7 @@ impl Store {
     /// # Errors
     /// `Store`.
     pub fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        self.check_writable("write", path)?;
         let bytes = bytes.into();
         let class = self.data_class.as_ref().filter(|_| path.starts_with(DATA_PACKS));
         let mut options = PutOptions::default();
@@ -336,9 +345,17 @@ impl Store {
     /// # Errors
     /// `Store`.
     pub fn delete(&self, path: &str) -> Result<()> {
+        self.check_writable("delete", path)?;
         match self.run(RequestKind::Delete, path, |store, at| async move { store.delete(&at).await }) {
             Err(RepoError::Missing { .. }) => Ok(()),
             outcome => outcome,
+        }
+    }
+
+    fn check_writable(&self, action: &'static str, path: &str) -> Result<()> {
+        match self.read_only {
+            true => Err(store_error(action, path, "the repository is marked read-only".into(), false)),
+            false => Ok(()),
         }
     }
 

@@ -41,6 +41,22 @@ pub struct RequestCounts {
     pub failed: u64,
 }
 
+impl RequestCounts {
+    /// Those of two stores together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            put: self.put + other.put,
+            get: self.get + other.get,
+            head: self.head + other.head,
+            list: self.list + other.list,
+            delete: self.delete + other.delete,
+            other: self.other + other.other,
+            failed: self.failed + other.failed,
+        }
+    }
+}
+
 /// Counters that threads share.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Requests {
