@@ -266,7 +266,6 @@ impl ChunkReader {
         let pack = index.pack(place.pack)?;
         let from = usize::try_from(u64::from(place.frame.offset) - start).unwrap_or(usize::MAX);
         let to = from.saturating_add(place.frame.entry.stored_len as usize);
-        let path = pack.name.path();
         let left = bytes.len();
         let sealed = bytes.get_mut(from..to).ok_or(FormatError::CutShort {
             field: "frame",
@@ -274,9 +273,10 @@ impl ChunkReader {
             needed: u64::from(place.frame.entry.stored_len),
             left,
         });
-        let sealed = sealed.map_err(RepoError::object(path.clone()))?;
+        let damaged = |source| RepoError::Object { path: pack.name.path(), source };
+        let sealed = sealed.map_err(damaged)?;
         let opener = self.opener(&pack)?;
-        opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(RepoError::object(path))
+        opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(damaged)
     }
 
     /// Tries every place of a chunk, then looks at the store afresh and tries again.

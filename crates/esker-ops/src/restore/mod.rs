@@ -37,8 +37,8 @@ use crate::select::{Selection, find_backup};
 use mark::Mark;
 use swept::SweptHosts;
 
-/// Bytes from which on a file is brought to disk as soon as it is complete.
-const EARLY_SYNC_BYTES: u64 = 1 << 20;
+/// Bytes from which on a stretch starts its way to disk as soon as it is written.
+const EARLY_BYTES: u64 = 1 << 20;
 /// Files whose recipes' beginnings are read together.
 const FILES_AT_ONCE: usize = 64;
 /// Pieces of work that wait, at most.
@@ -206,27 +206,19 @@ impl HostPlan {
     }
 }
 
-/// A file that is being written. When its last stretch is done and it is large, it goes to the thread that brings it to
-/// disk, so that the disk works while the processors do; small files are left to the one sync at the end.
+/// A file that is being written. What is large starts its way to disk when it is written; the rest is left to the one sync at
+/// the end.
 struct WrittenFile {
     name: String,
-    size: u64,
-    file: Option<TargetFile>,
-    to_disk: Sender<TargetFile>,
-}
-
-impl Drop for WrittenFile {
-    fn drop(&mut self) {
-        if let Some(file) = self.file.take().filter(|_| self.size >= EARLY_SYNC_BYTES) {
-            // Without the thread, the end of the restore brings the file to disk.
-            let _ = self.to_disk.send(file);
-        }
-    }
+    file: TargetFile,
 }
 
 impl WrittenFile {
-    fn file(&self) -> Result<&TargetFile> {
-        self.file.as_ref().ok_or_else(|| OpsError::Damage(format!("{} was closed too early", self.name)))
+    /// These bytes are written.
+    fn settle(&self, offset: u64, length: u64) {
+        if length >= EARLY_BYTES {
+            self.file.start_to_disk(offset, length);
+        }
     }
 }
 
@@ -246,23 +238,19 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
         hosts.push((Target::prepare(target, &name, root, nodes, options)?, files));
     }
     let fault = FirstFault::default();
+    let tables = SweptHosts::default();
+    let (send, receive) = bounded(QUEUE);
     std::thread::scope(|scope| {
-        let (to_disk, written) = bounded::<TargetFile>(QUEUE);
-        scope.spawn(|| written.into_iter().for_each(|file| fault.note(file.sync().map_err(OpsError::from))));
-        let tables = SweptHosts::default();
-        let (send, receive) = bounded(QUEUE);
-        std::thread::scope(|scope| {
-            for _ in 0..job.threads.max(1) {
-                scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
-            }
-            let mut hand_out = HandOut { reader, send, to_disk, resume: options.resume, tables };
-            for (host, files) in &hosts {
-                fault.note(hand_out.run(host, files, &fault, job));
-            }
-            hand_out.tables
-        })
-        .write(reader, &kept, &fault, job);
-    });
+        for _ in 0..job.threads.max(1) {
+            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
+        }
+        let mut hand_out = HandOut { reader, send, resume: options.resume, tables };
+        for (host, files) in &hosts {
+            fault.note(hand_out.run(host, files, &fault, job));
+        }
+        hand_out.tables
+    })
+    .write(reader, &kept, &fault, job);
     fault.into_result()?;
     for (host, _) in hosts {
         host.finish()?;
@@ -274,7 +262,6 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
 struct HandOut<'a> {
     reader: &'a ChunkReader,
     send: Sender<Stretch>,
-    to_disk: Sender<TargetFile>,
     resume: bool,
     tables: SweptHosts,
 }
@@ -300,8 +287,7 @@ impl HandOut<'_> {
                 let existed = self.resume && host.existing_size(path)?.is_some();
                 let file = host.create_file(path)?;
                 let name = shown(file.path());
-                let file = WrittenFile { name: name.clone(), size: content.size, file: Some(file), to_disk: self.to_disk.clone() };
-                let file = Arc::new(file);
+                let file = Arc::new(WrittenFile { name: name.clone(), file });
                 let handed_out = match first {
                     Ok(First::OfTable) => {
                         self.tables.add(file, content.clone(), space.clone(), existed);
@@ -408,7 +394,7 @@ fn of_file(name: &str, error: OpsError) -> OpsError {
 }
 
 fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stretch, kept: &AtomicU64, job: &Job) -> Result<()> {
-    let file = stretch.file.file()?;
+    let file = &stretch.file.file;
     let mut wanted: Vec<(ChunkId, u64, u32)> = Vec::new();
     let mut offset = stretch.offset;
     for operation in &stretch.operations {
@@ -442,7 +428,9 @@ fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stre
         }
         job.progress.advance(bytes.len() as u64);
         Ok(())
-    })
+    })?;
+    stretch.file.settle(stretch.offset, offset - stretch.offset);
+    Ok(())
 }
 
 fn is_there(reader: &ChunkReader, file: &TargetFile, offset: u64, len: u32, id: &ChunkId) -> Result<bool> {

@@ -30,6 +30,8 @@ use plan::{FILES_AT_ONCE, Planned, Sketch, read_recipes};
 
 /// Pieces that are rebuilt at once, at most: each needs all its runs in memory.
 const REBUILDS_MAX: usize = 6;
+/// Workers beyond the threads that may compute: some always wait, for the store or for a run that another one fetches.
+const WAITING: usize = 2;
 
 /// A table to be rebuilt.
 pub(crate) struct SweptFile {
@@ -123,7 +125,7 @@ pub(crate) fn sweep<T: SweepTarget>(reader: &ChunkReader, files: &[SweptFile], t
     let planned = sweep.plan()?;
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
     std::thread::scope(|scope| {
-        for _ in 0..job.threads.clamp(1, REBUILDS_MAX) {
+        for _ in 0..job.threads.saturating_add(WAITING).min(REBUILDS_MAX) {
             scope.spawn(|| {
                 fault.note(ReadContext::new().map_err(OpsError::from).and_then(|mut context| {
                     let mut rebuilder = Rebuilder::default();

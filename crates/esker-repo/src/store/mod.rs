@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use futures::executor::block_on;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
@@ -88,10 +89,11 @@ impl RequestCounter {
     }
 }
 
-/// An object store with a runtime for its requests.
+/// An object store, and what carries out its requests.
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
-    runtime: Runtime,
+    /// None for a folder: whoever calls would wait for another thread that does what it can do itself.
+    runtime: Option<Runtime>,
     location: String,
     is_local: bool,
     read_only: bool,
@@ -119,7 +121,11 @@ impl Store {
             .enable_all()
             .build()
             .map_err(|error| RepoError::Internal(format!("cannot start the store's threads: {error}")))?;
-        Ok(Self {
+        Ok(Self::carried_out_by(Some(runtime), inner, location))
+    }
+
+    fn carried_out_by(runtime: Option<Runtime>, inner: Arc<dyn ObjectStore>, location: impl Into<String>) -> Self {
+        Self {
             inner,
             runtime,
             location: location.into(),
@@ -131,7 +137,7 @@ impl Store {
             classes: None,
             data_class: None,
             counted_on_the_wire: false,
-        })
+        }
     }
 
     /// Opens what stands at a location. Nothing is sent yet.
@@ -187,7 +193,7 @@ impl Store {
         }
         // Folders and files are flushed before a write counts: a pack that is named by a manifest must survive a power cut.
         let local = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?.with_fsync(true);
-        Ok(Self { is_local: true, ..Self::new(Arc::new(local), location)? })
+        Ok(Self { is_local: true, ..Self::carried_out_by(None, Arc::new(local), location) })
     }
 
     /// The store as one that refuses every write before it is asked.
@@ -368,7 +374,11 @@ impl Store {
         if !self.counted_on_the_wire {
             self.requests.count(kind);
         }
-        let outcome = self.runtime.block_on(request(Arc::clone(&self.inner), ObjectPath::from(path)));
+        let request = request(Arc::clone(&self.inner), ObjectPath::from(path));
+        let outcome = match &self.runtime {
+            Some(runtime) => runtime.block_on(request),
+            None => block_on(request),
+        };
         outcome.map_err(|error| self.fault(action_of(kind), path, &error))
     }
 
