@@ -4,6 +4,7 @@
 //! them. Tables that are made of sorted runs come after, all hosts' together, in one sweep over their keys. What a run left behind is read back and kept where it is right. `CURRENT` comes last, after everything else is
 //! on disk.
 
+mod hand_out;
 mod mark;
 mod swept;
 
@@ -12,35 +13,33 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use esker_cluster::path::shown;
 use esker_cluster::path::split;
 use esker_cluster::target::Node as TargetNode;
 use esker_cluster::{Attributes, Kind, Target, TargetFile, TargetOptions, Timestamp};
 use esker_format::ChunkId;
 use esker_format::file_table::{FileContent, FileRow, Node};
-use esker_format::recipe::{Operation, Piece, RecipePiece};
+use esker_format::recipe::Operation;
 use esker_format::seal::ChunkKind;
 use esker_format::table::TableRef;
+use esker_repo::Repository;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
-use esker_repo::tables::{read_piece, read_table};
-use esker_repo::{RepoError, Repository};
+use esker_repo::tables::read_table;
 use serde::Serialize;
 
 use crate::error::{OpsError, Result};
 use crate::job::{FirstFault, Job, Protection};
-use crate::rebuild::WINDOW_CHUNKS;
 use crate::rows::walk_rows;
 use crate::select::{Selection, find_backup};
 
+use hand_out::HandOut;
 use mark::Mark;
 use swept::SweptHosts;
 
 /// Bytes from which on a stretch starts its way to disk as soon as it is written.
 const EARLY_BYTES: u64 = 1 << 20;
-/// Files whose recipes' beginnings are read together.
-const FILES_AT_ONCE: usize = 64;
 /// Pieces of work that wait, at most.
 const QUEUE: usize = 32;
 
@@ -206,6 +205,9 @@ impl HostPlan {
     }
 }
 
+/// What is to be written below one host's folder.
+type PlannedFiles = [(Vec<u8>, FileContent, String)];
+
 /// A file that is being written. What is large starts its way to disk when it is written; the rest is left to the one sync at
 /// the end.
 struct WrittenFile {
@@ -214,6 +216,13 @@ struct WrittenFile {
 }
 
 impl WrittenFile {
+    /// Makes a planned file; with whether something may stand there from an earlier run.
+    fn create(host: &Target, path: &[u8], resume: bool) -> Result<(Self, bool)> {
+        let existed = resume && host.existing_size(path)?.is_some();
+        let file = host.create_file(path)?;
+        Ok((Self { name: shown(file.path()), file }, existed))
+    }
+
     /// These bytes are written.
     fn settle(&self, offset: u64, length: u64) {
         if length >= EARLY_BYTES {
@@ -238,133 +247,23 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
         hosts.push((Target::prepare(target, &name, root, nodes, options)?, files));
     }
     let fault = FirstFault::default();
-    let tables = SweptHosts::default();
     let (send, receive) = bounded(QUEUE);
-    std::thread::scope(|scope| {
+    let tables = std::thread::scope(|scope| {
         for _ in 0..job.threads.max(1) {
             scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
         }
-        let mut hand_out = HandOut { reader, send, resume: options.resume, tables };
+        let mut hand_out = HandOut { reader, send, resume: options.resume, tables: SweptHosts::default() };
         for (host, files) in &hosts {
             fault.note(hand_out.run(host, files, &fault, job));
         }
         hand_out.tables
-    })
-    .write(reader, &kept, &fault, job);
+    });
+    tables.write(reader, options.resume, &kept, &fault, job);
     fault.into_result()?;
     for (host, _) in hosts {
         host.finish()?;
     }
     Ok(kept.into_inner())
-}
-
-/// Cuts the files of a host into stretches, and sets aside the tables that are made of sorted runs.
-struct HandOut<'a> {
-    reader: &'a ChunkReader,
-    send: Sender<Stretch>,
-    resume: bool,
-    tables: SweptHosts,
-}
-
-/// The first piece of a file's recipe, as far as it decides what becomes of the file.
-enum First {
-    /// It has none: the file is empty.
-    None,
-    /// The file is a table made of sorted runs.
-    OfTable,
-    Bytes(RecipePiece),
-}
-
-impl HandOut<'_> {
-    fn run(&mut self, host: &Target, files: &[(Vec<u8>, FileContent, String)], fault: &FirstFault, job: &Job) -> Result<()> {
-        let context = &mut ReadContext::new()?;
-        for files in files.chunks(FILES_AT_ONCE) {
-            for ((path, content, space), first) in files.iter().zip(first_pieces(self.reader, context, files)?) {
-                job.cancel.check()?;
-                if fault.is_set() {
-                    return Ok(());
-                }
-                let existed = self.resume && host.existing_size(path)?.is_some();
-                let file = host.create_file(path)?;
-                let name = shown(file.path());
-                let file = Arc::new(WrittenFile { name: name.clone(), file });
-                let handed_out = match first {
-                    Ok(First::OfTable) => {
-                        self.tables.add(file, content.clone(), space.clone(), existed);
-                        Ok(())
-                    }
-                    Ok(First::Bytes(first)) => self.file(context, file, content, Some(first), existed),
-                    Ok(First::None) => self.file(context, file, content, None, existed),
-                    Err(error) => Err(error.into()),
-                };
-                handed_out.map_err(|error| of_file(&name, error))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands out a file that is made of bytes. Its recipe's first piece was read.
-    fn file(
-        &mut self,
-        context: &mut ReadContext,
-        file: Arc<WrittenFile>,
-        content: &FileContent,
-        first: Option<RecipePiece>,
-        existed: bool,
-    ) -> Result<()> {
-        let mut offset = 0;
-        let mut piece = first;
-        for next in content.recipe.iter().skip(1).map(Some).chain([None]) {
-            let operations = piece.take().map(|piece| piece.operations).unwrap_or_default();
-            for operations in operations.chunks(WINDOW_CHUNKS) {
-                let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
-                offset = operations.iter().map(Operation::len).fold(offset, u64::saturating_add);
-                if offset > content.size {
-                    break;
-                }
-                if self.send.send(stretch).is_err() {
-                    return Err(OpsError::Cancelled);
-                }
-            }
-            let Some(next) = next else { break };
-            piece = match read_piece(self.reader, context, next)? {
-                Piece::Bytes(piece) => Some(piece),
-                _ => return Err(OpsError::Damage("its recipe mixes blocks and bytes".into())),
-            };
-        }
-        match offset == content.size {
-            true => Ok(()),
-            false => Err(OpsError::Damage(format!("its recipe makes {offset} bytes, the file had {}", content.size))),
-        }
-    }
-}
-
-/// Reads the first piece of each file's recipe.
-fn first_pieces(
-    reader: &ChunkReader,
-    context: &mut ReadContext,
-    files: &[(Vec<u8>, FileContent, String)],
-) -> Result<Vec<esker_repo::Result<First>>> {
-    let mut firsts: Vec<esker_repo::Result<First>> = files.iter().map(|_| Ok(First::None)).collect();
-    let (positions, pieces): (Vec<usize>, Vec<ChunkId>) =
-        files.iter().enumerate().filter_map(|(position, (_, content, _))| Some((position, *content.recipe.first()?))).unzip();
-    reader.read_scattered::<OpsError, _>(context, &pieces, |number, bytes| {
-        let first = bytes.and_then(|bytes| match Piece::is_of_table(bytes) {
-            true => Ok(First::OfTable),
-            false => match Piece::decode(bytes) {
-                Ok(Piece::Bytes(piece)) => Ok(First::Bytes(piece)),
-                Ok(_) => Ok(First::OfTable),
-                Err(source) => {
-                    Err(RepoError::Object { path: pieces.get(number).map_or_else(String::new, |id| format!("recipe piece {id}")), source })
-                }
-            },
-        });
-        if let Some(slot) = positions.get(number).and_then(|position| firsts.get_mut(*position)) {
-            *slot = first;
-        }
-        Ok(())
-    })?;
-    Ok(firsts)
 }
 
 fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
