@@ -5,6 +5,7 @@
 //! on disk.
 
 mod mark;
+mod partial;
 mod swept;
 
 use std::collections::HashSet;
@@ -34,7 +35,10 @@ use crate::rebuild::WINDOW_CHUNKS;
 use crate::rows::walk_rows;
 use crate::select::{Selection, find_backup};
 
+pub use partial::{MissingFile, restore_partial};
+
 use mark::Mark;
+use partial::{Losses, tolerate};
 use swept::SweptHosts;
 
 /// Bytes from which on a stretch starts its way to disk as soon as it is written.
@@ -82,6 +86,13 @@ pub struct RestoreReport {
     pub owners: bool,
     /// Whether a session kept prune away meanwhile; not so without the right to write.
     pub protected: bool,
+    /// Files that were left out because they are not whole, and each `CURRENT` of an engine that lacks one. Only a partial
+    /// restore leaves any out; it is the list in `.esker-missing`.
+    pub missing: Vec<MissingFile>,
+    /// Files more that are missing and of which not even the names are known.
+    pub missing_unnamed: u64,
+    /// Parts of the backup's own tables that are lost, in words.
+    pub missing_parts: Vec<String>,
 }
 
 /// Restores a backup, or a part of it.
@@ -106,30 +117,35 @@ pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job
         protected: protection.is_on(),
         ..RestoreReport::default()
     };
-    for host in &plans {
-        report.hosts += 1;
-        for node in &host.nodes {
-            match node.kind {
-                Kind::File => {
-                    report.files += 1;
-                    report.bytes = report.bytes.saturating_add(node.size);
-                }
-                _ => report.others += 1,
-            }
-        }
-    }
+    report.hosts = plans.len() as u64;
+    report.count(&plans);
     if request.dry_run {
         return Ok(report);
     }
     let mark = Mark::set(&request.target, &backup, &request.selection)?;
     let options = TargetOptions { resume: mark.resumed, ..options };
     job.progress.phase("restoring", report.bytes);
-    let kept = write_hosts(&reader, &request.target, plans, options, job)?;
+    let kept = write_hosts(&reader, &request.target, plans, options, None, job)?;
     job.progress.finish();
     mark.clear()?;
     report.kept_bytes = kept;
     report.duration_ms = repository.environment().now_ms().saturating_sub(started_ms);
     Ok(report)
+}
+
+impl RestoreReport {
+    /// Counts what is planned.
+    fn count(&mut self, plans: &[HostPlan]) {
+        for node in plans.iter().flat_map(|host| &host.nodes) {
+            match node.kind {
+                Kind::File => {
+                    self.files += 1;
+                    self.bytes = self.bytes.saturating_add(node.size);
+                }
+                _ => self.others += 1,
+            }
+        }
+    }
 }
 
 /// One host to be written.
@@ -231,7 +247,14 @@ struct Stretch {
     existed: bool,
 }
 
-fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, options: TargetOptions, job: &Job) -> Result<u64> {
+fn write_hosts(
+    reader: &ChunkReader,
+    target: &Path,
+    plans: Vec<HostPlan>,
+    options: TargetOptions,
+    losses: Option<&Losses>,
+    job: &Job,
+) -> Result<u64> {
     let kept = AtomicU64::new(0);
     let mut hosts = Vec::new();
     for HostPlan { name, root, nodes, files } in plans {
@@ -242,17 +265,20 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
     let (send, receive) = bounded(QUEUE);
     std::thread::scope(|scope| {
         for _ in 0..job.threads.max(1) {
-            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
+            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, losses, job));
         }
-        let mut hand_out = HandOut { reader, send, resume: options.resume, tables };
+        let mut hand_out = HandOut { reader, send, resume: options.resume, tables, losses };
         for (host, files) in &hosts {
             fault.note(hand_out.run(host, files, &fault, job));
         }
         hand_out.tables
     })
-    .write(reader, &kept, &fault, job);
+    .write(reader, &kept, &fault, losses, job);
     fault.into_result()?;
-    for (host, _) in hosts {
+    for (mut host, files) in hosts {
+        if let Some(losses) = losses {
+            losses.leave_out(&mut host, &files)?;
+        }
         host.finish()?;
     }
     Ok(kept.into_inner())
@@ -264,6 +290,7 @@ struct HandOut<'a> {
     send: Sender<Stretch>,
     resume: bool,
     tables: SweptHosts,
+    losses: Option<&'a Losses>,
 }
 
 /// The first piece of a file's recipe, as far as it decides what becomes of the file.
@@ -297,7 +324,7 @@ impl HandOut<'_> {
                     Ok(First::None) => self.file(context, file, content, None, existed),
                     Err(error) => Err(error.into()),
                 };
-                handed_out.map_err(|error| of_file(&name, error))?;
+                handed_out.or_else(|error| tolerate(self.losses, &name, error))?;
             }
         }
         Ok(())
@@ -367,7 +394,14 @@ fn first_pieces(
     Ok(firsts)
 }
 
-fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
+fn write_stretches(
+    reader: &ChunkReader,
+    receive: &Receiver<Stretch>,
+    kept: &AtomicU64,
+    fault: &FirstFault,
+    losses: Option<&Losses>,
+    job: &Job,
+) {
     let mut context = ReadContext::new();
     for stretch in receive {
         // After a fault the queue is emptied, so that the planner is not left waiting.
@@ -379,7 +413,7 @@ fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &Ato
                 .cancel
                 .check()
                 .and_then(|()| write_stretch(reader, context, &stretch, kept, job))
-                .map_err(|error| of_file(&stretch.file.name, error)),
+                .or_else(|error| tolerate(losses, &stretch.file.name, error)),
             Err(error) => Err(OpsError::Damage(error.to_string())),
         });
     }

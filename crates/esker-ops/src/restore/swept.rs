@@ -8,7 +8,8 @@ use esker_format::ChunkId;
 use esker_format::file_table::FileContent;
 use esker_repo::reader::ChunkReader;
 
-use super::{WrittenFile, of_file};
+use super::WrittenFile;
+use super::partial::{Losses, tolerate};
 use crate::error::{OpsError, Result};
 use crate::job::{FirstFault, Job};
 use crate::sweep::{PieceOf, SweepTarget, SweptFile, sweep};
@@ -35,6 +36,7 @@ struct Writing<'a> {
     written: &'a [Written],
     files: &'a [SweptFile],
     kept: &'a AtomicU64,
+    losses: Option<&'a Losses>,
     job: &'a Job,
 }
 
@@ -47,9 +49,9 @@ impl SweptHosts {
     }
 
     /// Rebuilds them all.
-    pub(super) fn write(self, reader: &ChunkReader, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
+    pub(super) fn write(self, reader: &ChunkReader, kept: &AtomicU64, fault: &FirstFault, losses: Option<&Losses>, job: &Job) {
         if !fault.is_set() {
-            let target = Writing { written: &self.written, files: &self.files, kept, job };
+            let target = Writing { written: &self.written, files: &self.files, kept, losses, job };
             fault.note(sweep(reader, &self.files, &target, job));
         }
     }
@@ -103,6 +105,7 @@ impl SweepTarget for Writing<'_> {
     }
 
     fn failed(&self, piece: PieceOf, _: Option<ChunkId>, error: OpsError) -> Result<()> {
-        Err(of_file(self.files.get(piece.file).map_or("a table", |file| &file.name), error))
+        // The file stays open: other pieces of it may be at work.
+        tolerate(self.losses, self.files.get(piece.file).map_or("a table", |file| &file.name), error)
     }
 }
