@@ -16,7 +16,7 @@ fn has_keys(value: &Value, keys: &str) {
 }
 
 const LINE: &str = "id label cluster started_ms finished_ms age_s status hosts engines files bytes stored_bytes verified_level \
-    verified_ms held tags warnings";
+    verified_ms lost_files lost_bytes held tags warnings";
 const DECISION: &str = "id label cluster started_ms reasons";
 const USAGE: &str = "name id logical_bytes stored_bytes unique_bytes shared_bytes";
 
@@ -55,7 +55,8 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     let ls = esker.run(&["ls", "one", "--json"]).exits(0).json_lines();
     ls.iter().for_each(|line| has_keys(line, "host path kind mode uid gid mtime_ms bytes blake3 target"));
     let target = esker.path("target");
-    let restored = "id label dry_run hosts files others bytes kept_bytes duration_ms owners protected";
+    let restored = "id label dry_run hosts files others bytes kept_bytes duration_ms owners protected missing \
+        missing_unnamed missing_parts";
     has_keys(&esker.json(&["restore", "one", "--target", target.to_str().unwrap(), "--dry-run"], 0), restored);
     has_keys(&esker.json(&["restore", "one", "--target", target.to_str().unwrap()], 0), restored);
     let fsck = esker.json(&["fsck"], 0);
@@ -85,6 +86,15 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     fs::remove_dir_all(esker.repo().join("packs/data")).unwrap();
     let damaged = esker.json(&["fsck"], 3);
     has_keys(&damaged["findings"][0], "severity object what files files_touched partitions backups help");
+    let repaired = esker.json(&["fsck", "--repair"], 3);
+    has_keys(&repaired, &format!("{checked} repair"));
+    let mended = "objects indexed_packs removed_segments config mended_chunks from_packs from_repository from_files from_backups \
+        copied_chunks stored_bytes lost_chunks lost notes";
+    has_keys(&repaired["repair"], mended);
+    has_keys(&repaired["repair"]["lost"][0], "id label files bytes unnamed names partitions parts");
+    let partial = esker.json(&["restore", "one", "--partial", "--target", esker.path("partial").to_str().unwrap()], 4);
+    has_keys(&partial, restored);
+    has_keys(&partial["missing"][0], "host path bytes why");
     has_keys(&esker.json(&["show", "three"], 2), "error exit");
 }
 

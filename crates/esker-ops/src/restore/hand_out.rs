@@ -12,8 +12,9 @@ use esker_repo::RepoError;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::tables::read_piece;
 
+use super::partial::{Losses, tolerate};
 use super::swept::SweptHosts;
-use super::{PlannedFiles, Stretch, WrittenFile, of_file};
+use super::{PlannedFiles, Stretch, WrittenFile};
 use crate::error::{OpsError, Result};
 use crate::job::{FirstFault, Job};
 use crate::rebuild::WINDOW_CHUNKS;
@@ -26,6 +27,7 @@ pub(super) struct HandOut<'a> {
     pub(super) reader: &'a ChunkReader,
     pub(super) send: Sender<Stretch>,
     pub(super) resume: bool,
+    pub(super) losses: Option<&'a Losses>,
     pub(super) tables: SweptHosts<'a>,
 }
 
@@ -57,7 +59,7 @@ impl<'a> HandOut<'a> {
                     Ok(First::None) => self.file(context, host, path, content, None),
                     Err(error) => Err(error.into()),
                 };
-                handed_out.map_err(|error| of_file(&name, error))?;
+                handed_out.or_else(|error| tolerate(self.losses, &name, error))?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 
 mod hand_out;
 mod mark;
+mod partial;
 mod swept;
 
 use std::collections::HashSet;
@@ -34,8 +35,11 @@ use crate::job::{FirstFault, Job, Protection};
 use crate::rows::walk_rows;
 use crate::select::{Selection, find_backup};
 
+pub use partial::{MissingFile, restore_partial};
+
 use hand_out::HandOut;
 use mark::Mark;
+use partial::{Losses, tolerate};
 use swept::SweptHosts;
 
 /// Bytes from which on a stretch starts its way to disk as soon as it is written.
@@ -81,6 +85,13 @@ pub struct RestoreReport {
     pub owners: bool,
     /// Whether a session kept prune away meanwhile; not so without the right to write.
     pub protected: bool,
+    /// Files that were left out because they are not whole, and each `CURRENT` of an engine that lacks one. Only a partial
+    /// restore leaves any out; it is the list in `.esker-missing`.
+    pub missing: Vec<MissingFile>,
+    /// Files more that are missing and of which not even the names are known.
+    pub missing_unnamed: u64,
+    /// Parts of the backup's own tables that are lost, in words.
+    pub missing_parts: Vec<String>,
 }
 
 /// Restores a backup, or a part of it.
@@ -105,30 +116,35 @@ pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job
         protected: protection.is_on(),
         ..RestoreReport::default()
     };
-    for host in &plans {
-        report.hosts += 1;
-        for node in &host.nodes {
-            match node.kind {
-                Kind::File => {
-                    report.files += 1;
-                    report.bytes = report.bytes.saturating_add(node.size);
-                }
-                _ => report.others += 1,
-            }
-        }
-    }
+    report.hosts = plans.len() as u64;
+    report.count(&plans);
     if request.dry_run {
         return Ok(report);
     }
     let mark = Mark::set(&request.target, &backup, &request.selection)?;
     let options = TargetOptions { resume: mark.resumed, ..options };
     job.progress.phase("restoring", report.bytes);
-    let kept = write_hosts(&reader, &request.target, plans, options, job)?;
+    let kept = write_hosts(&reader, &request.target, plans, options, None, job)?;
     job.progress.finish();
     mark.clear()?;
     report.kept_bytes = kept;
     report.duration_ms = repository.environment().now_ms().saturating_sub(started_ms);
     Ok(report)
+}
+
+impl RestoreReport {
+    /// Counts what is planned.
+    fn count(&mut self, plans: &[HostPlan]) {
+        for node in plans.iter().flat_map(|host| &host.nodes) {
+            match node.kind {
+                Kind::File => {
+                    self.files += 1;
+                    self.bytes = self.bytes.saturating_add(node.size);
+                }
+                _ => self.others += 1,
+            }
+        }
+    }
 }
 
 /// One host to be written.
@@ -240,7 +256,14 @@ struct Stretch {
     existed: bool,
 }
 
-fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, options: TargetOptions, job: &Job) -> Result<u64> {
+fn write_hosts(
+    reader: &ChunkReader,
+    target: &Path,
+    plans: Vec<HostPlan>,
+    options: TargetOptions,
+    losses: Option<&Losses>,
+    job: &Job,
+) -> Result<u64> {
     let kept = AtomicU64::new(0);
     let mut hosts = Vec::new();
     for HostPlan { name, root, nodes, files } in plans {
@@ -250,23 +273,33 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
     let (send, receive) = bounded(QUEUE);
     let tables = std::thread::scope(|scope| {
         for _ in 0..job.threads.max(1) {
-            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
+            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, losses, job));
         }
-        let mut hand_out = HandOut { reader, send, resume: options.resume, tables: SweptHosts::default() };
+        let mut hand_out = HandOut { reader, send, resume: options.resume, losses, tables: SweptHosts::default() };
         for (host, files) in &hosts {
             fault.note(hand_out.run(host, files, &fault, job));
         }
         hand_out.tables
     });
-    tables.write(reader, options.resume, &kept, &fault, job);
+    tables.write(reader, options.resume, &kept, &fault, losses, job);
     fault.into_result()?;
-    for (host, _) in hosts {
+    for (mut host, files) in hosts {
+        if let Some(losses) = losses {
+            losses.leave_out(&mut host, &files)?;
+        }
         host.finish()?;
     }
     Ok(kept.into_inner())
 }
 
-fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
+fn write_stretches(
+    reader: &ChunkReader,
+    receive: &Receiver<Stretch>,
+    kept: &AtomicU64,
+    fault: &FirstFault,
+    losses: Option<&Losses>,
+    job: &Job,
+) {
     let mut context = ReadContext::new();
     for stretch in receive {
         // After a fault the queue is emptied, so that the planner is not left waiting.
@@ -278,7 +311,7 @@ fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &Ato
                 .cancel
                 .check()
                 .and_then(|()| write_stretch(reader, context, &stretch, kept, job))
-                .map_err(|error| of_file(&stretch.file.name, error)),
+                .or_else(|error| tolerate(losses, &stretch.file.name, error)),
             Err(error) => Err(OpsError::Damage(error.to_string())),
         });
     }

@@ -9,7 +9,8 @@ use esker_format::ChunkId;
 use esker_format::file_table::FileContent;
 use esker_repo::reader::ChunkReader;
 
-use super::{WrittenFile, of_file};
+use super::WrittenFile;
+use super::partial::{Losses, tolerate};
 use crate::error::{OpsError, Result};
 use crate::job::{FirstFault, Job};
 use crate::sweep::{PieceOf, SweepTarget, SweptFile, sweep};
@@ -43,6 +44,7 @@ struct Writing<'a> {
     files: &'a [SweptFile],
     resume: bool,
     kept: &'a AtomicU64,
+    losses: Option<&'a Losses>,
     job: &'a Job,
 }
 
@@ -55,9 +57,17 @@ impl<'a> SweptHosts<'a> {
     }
 
     /// Rebuilds them all.
-    pub(super) fn write(self, reader: &ChunkReader, resume: bool, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
+    pub(super) fn write(
+        self,
+        reader: &ChunkReader,
+        resume: bool,
+        kept: &AtomicU64,
+        fault: &FirstFault,
+        losses: Option<&Losses>,
+        job: &Job,
+    ) {
         if !fault.is_set() {
-            let target = Writing { written: &self.written, files: &self.files, resume, kept, job };
+            let target = Writing { written: &self.written, files: &self.files, resume, kept, losses, job };
             fault.note(sweep(reader, &self.files, &target, job));
         }
     }
@@ -119,6 +129,7 @@ impl SweepTarget for Writing<'_> {
     }
 
     fn failed(&self, piece: PieceOf, _: Option<ChunkId>, error: OpsError) -> Result<()> {
-        Err(of_file(self.files.get(piece.file).map_or("a table", |file| &file.name), error))
+        // The file stays open: other pieces of it may be at work.
+        tolerate(self.losses, self.files.get(piece.file).map_or("a table", |file| &file.name), error)
     }
 }
