@@ -52,7 +52,7 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     has_keys(&list["backups"][0], LINE);
     assert_eq!(list["backups"][0]["tags"][0], "t");
     let show = esker.json(&["show", "two"], 0);
-    let details = "written_by session encoders sorted read_bytes reused_bytes warning_texts tree spread";
+    let details = "written_by session origin encoders sorted read_bytes reused_bytes warning_texts tree spread";
     result_has_keys(&show, &format!("{LINE} {details}"));
     has_keys(&show["tree"][0], "host files bytes engines");
     let engine = "space data_path folder files bytes comparator merge_operator column_families format_version_max database_id replicas";
