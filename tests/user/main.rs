@@ -5,6 +5,7 @@
 
 mod kit;
 
+mod cache;
 mod copy;
 mod damage;
 mod finding;
