@@ -18,7 +18,7 @@ fn many_chunks() -> (Esker, PathBuf) {
     let esker = Esker::plain(&["--chunk-min", "64", "--chunk-avg", "256", "--chunk-max", "1024"]);
     let source = esker.path("source");
     fs::create_dir(&source).unwrap();
-    fs::write(source.join("noise"), noise(1, 6 << 20)).unwrap();
+    fs::write(source.join("noise"), noise(1, 9 << 20)).unwrap();
     esker.run(&["backup", "--host", &host("h", &source), "--label", "one"]).exits(4);
     esker.run(&["ls", "one"]).exits(0);
     assert_eq!(generations(&esker.cache()).len(), 1, "an index of so many chunks is on disk");

@@ -60,7 +60,7 @@ fn comes_back(esker: &Esker, label: &str, day: &Path) {
 fn lasting(esker: &Esker, label: &str) -> Value {
     let mut shown = esker.json(&["show", label], 0);
     let fields = shown.as_object_mut().unwrap();
-    ["id", "age_s", "session", "stored_bytes", "verified_level", "verified_ms", "origin"]
+    ["id", "age_s", "session", "stored_bytes", "verified_level", "verified_ms", "origin", "requests"]
         .iter()
         .for_each(|field| drop(fields.remove(*field)));
     shown

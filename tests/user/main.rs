@@ -6,6 +6,7 @@
 mod kit;
 
 mod cache;
+mod cold;
 mod copy;
 mod damage;
 mod finding;

@@ -124,7 +124,8 @@ fn a_store_that_keeps_all_holds_a_repository_and_says_what_cannot_be_done() {
     esker.run(&["forget", "kept"]).exits(1).says("403 AccessDenied").says("access key KEY");
     let checked = esker.json(&["fsck"], 0);
     let left = checked["findings"].as_array().unwrap().iter().filter(|finding| finding["what"].as_str().unwrap().contains("trial"));
-    assert_eq!(left.count(), 2, "{checked}");
+    assert_eq!(left.count(), 1, "{checked}");
+    assert_eq!(checked["store"]["delete"], "refused", "{checked}");
 }
 
 #[test]

@@ -151,6 +151,9 @@ pub struct Backup {
     /// Compress less, for speed: zstd's level 1
     #[arg(long, conflicts_with = "zstd_level")]
     pub fast: bool,
+    /// S3's storage class for the data of this backup, such as STANDARD_IA or DEEP_ARCHIVE (docs/operations.md)
+    #[arg(long, value_name = "CLASS")]
+    pub storage_class: Option<String>,
     /// zstd's level (default: the repository's)
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     pub zstd_level: Option<i32>,
@@ -203,9 +206,28 @@ pub struct Restore {
     pub target: PathBuf,
     #[command(flatten)]
     pub select: Select,
-    /// Only say what would be written
+    /// If packs are in cold storage, wait until they can be read
+    #[arg(long)]
+    pub wait_for_thaw: bool,
+    /// Days for which thawed packs stay readable
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub thaw_days: u32,
+    /// How fast cold packs are asked for; faster is dearer
+    #[arg(long, value_enum, default_value_t = Tier::Standard)]
+    pub thaw_tier: Tier,
+    /// Only say what would be written, and which packs would have to thaw
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Tier {
+    /// Minutes, where the store offers it
+    Expedited,
+    /// Hours
+    Standard,
+    /// Half a day or more
+    Bulk,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -35,7 +35,16 @@ pub fn secret_of(place: &Place, file: Option<&Path>, variable: &str, output: &Ou
 /// # Errors
 /// As `Repository::open`.
 pub fn open(global: &Global, output: &Output) -> Result<Arc<Repository>, OpsError> {
-    let place = place(global)?;
+    open_with_class(global, None, output)
+}
+
+/// Opens the repository for writing data of this storage class, or of the one that store options name.
+///
+/// # Errors
+/// As `open`.
+pub fn open_with_class(global: &Global, class: Option<&str>, output: &Output) -> Result<Arc<Repository>, OpsError> {
+    let class = class.map(|class| format!("storage_class={class}"));
+    let place = place(global)?.with_options(class.as_slice());
     let secret = secret_of(&place, global.passphrase_file.as_deref(), secret::PASSPHRASE, output)?;
     open_at(global, &place, secret, None, output)
 }

@@ -1,6 +1,7 @@
 //! Key objects: the master key wrapped under a passphrase or a recovery key (format-spec chapter 3).
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{check_hash, seal_with_hash};
@@ -187,7 +188,8 @@ impl KeyObject {
 fn argon2id(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Zeroizing<[u8; 32]>> {
     let failed = |why: String| FormatError::Codec { what: "argon2id", why };
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(|error| failed(error.to_string()))?;
-    let mut blocks = vec![Block::default(); params.block_count()];
+    // To make and to wipe so much memory takes as long as one pass over it: on all cores, like the passes.
+    let mut blocks: Vec<Block> = (0..params.block_count()).into_par_iter().map(|_| Block::default()).collect();
     let mut key = Zeroizing::new([0; 32]);
     let outcome = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
         passphrase,
@@ -195,7 +197,7 @@ fn argon2id(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Zeroizin
         key.as_mut_slice(),
         &mut blocks,
     );
-    blocks.iter_mut().for_each(|block| block.as_mut().zeroize());
+    blocks.par_iter_mut().for_each(|block| block.as_mut().zeroize());
     outcome.map_err(|error| failed(error.to_string()))?;
     Ok(key)
 }

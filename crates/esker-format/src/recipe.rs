@@ -101,6 +101,11 @@ impl Piece {
         table::encode_single(TableType::Recipe, self)
     }
 
+    /// Whether these are the bytes of a piece of a table's recipe; they may still turn out not to decode.
+    pub fn is_of_table(bytes: &[u8]) -> bool {
+        matches!(bytes, [_, TABLE_BLOCKS | TABLE_REST, ..])
+    }
+
     /// Reads a piece.
     ///
     /// # Errors

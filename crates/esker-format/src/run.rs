@@ -56,6 +56,9 @@ impl KeyOrder {
     }
 }
 
+/// Bytes that an entry takes beside its key and value, about.
+const ENTRY_OVERHEAD: usize = 8;
+
 /// Sorted entries. Grows by [`push`](Self::push), is stored by [`encode`](Self::encode).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
@@ -73,6 +76,21 @@ impl Run {
     /// An empty run of keys in this order, whose timestamps take `timestamp_size` bytes each (0 without timestamps).
     pub fn new(order: KeyOrder, timestamp_size: u8) -> Self {
         Self { order, timestamp_size, ..Self::default() }
+    }
+
+    /// An empty run like this one, with room for as much.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self {
+            order: self.order,
+            timestamp_size: self.timestamp_size,
+            keys: Vec::with_capacity(self.keys.len()),
+            key_ends: Vec::with_capacity(self.key_ends.len()),
+            values: Vec::with_capacity(self.values.len()),
+            value_ends: Vec::with_capacity(self.value_ends.len()),
+            trailers: Vec::with_capacity(self.trailers.len()),
+            timestamps: Vec::with_capacity(self.timestamps.len()),
+        }
     }
 
     /// How the keys are sorted.
@@ -179,12 +197,12 @@ impl Run {
     /// # Errors
     /// `OverLimit` or `BadValue` for what no reader would take: too large, or keys out of order.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let mut out = Writer::default();
+        let mut out = Writer::with_capacity(self.entry_bytes() + self.timestamps.len() + ENTRY_OVERHEAD * self.len());
         self.order.write(&mut out);
         out.u8(self.timestamp_size);
         out.varint(self.len() as u64);
-        let (mut shared_lens, mut suffix_lens, mut suffixes) = (Writer::default(), Writer::default(), Vec::new());
-        let mut value_lens = Writer::default();
+        let [mut shared_lens, mut suffix_lens, mut value_lens] = [(); 3].map(|()| Writer::with_capacity(2 * self.len()));
+        let mut suffixes = Vec::with_capacity(self.keys.len());
         let mut before: &[u8] = &[];
         for index in 0..self.len() {
             let key = self.key(index);

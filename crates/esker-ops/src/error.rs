@@ -34,6 +34,26 @@ pub enum OpsError {
     /// A file cannot be rebuilt because this program lacks a compressor that RocksDB made it with.
     #[error("{0}; use the esker that made the backup, or a newer one")]
     Encoder(String),
+    /// Packs were asked for that must thaw before they can be read.
+    #[error(
+        "{packs} packs ({} MiB) are in cold storage and thawing now: run the same command again when they can be read, or with \
+         --wait-for-thaw; what was restored stays",
+        .bytes >> 20
+    )]
+    Thawing {
+        /// How many.
+        packs: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// A check wanted to read packs that are in cold storage.
+    #[error("{packs} packs are in cold storage, {first} is the first: --level structure is as deep as fsck can look until they are thawed")]
+    ColdPacks {
+        /// How many.
+        packs: u64,
+        /// The path of one.
+        first: String,
+    },
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -19,6 +19,7 @@ pub mod select;
 pub mod sorted_report;
 pub mod stats;
 mod sweep;
+pub mod thaw;
 pub mod time;
 
 pub use error::{OpsError, Result};

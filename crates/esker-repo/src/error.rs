@@ -29,6 +29,12 @@ pub enum RepoError {
         /// Whether it ran out of room.
         full: bool,
     },
+    /// An object is in a storage class that cannot be read at once.
+    #[error("{path} is in cold storage and cannot be read before it is thawed; esker restore asks for the packs it needs")]
+    Cold {
+        /// Path of the object in the repository.
+        path: String,
+    },
     /// An object is there but its bytes are wrong.
     #[error("{path}: {source}")]
     Object {

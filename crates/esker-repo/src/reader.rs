@@ -43,6 +43,18 @@ pub struct ReadContext {
     decoder: FrameDecoder,
 }
 
+/// Who ended a read.
+enum Stop<E> {
+    Reader(RepoError),
+    Taker(E),
+}
+
+impl<E> From<RepoError> for Stop<E> {
+    fn from(error: RepoError) -> Self {
+        Self::Reader(error)
+    }
+}
+
 impl ReadContext {
     /// A new context.
     ///
@@ -103,15 +115,54 @@ impl ChunkReader {
         Ok(found)
     }
 
+    /// Many chunks with few requests, in the order in which they stand in packs. `take` gets each one's position in `chunks`,
+    /// and its bytes or why they cannot be had.
+    ///
+    /// # Errors
+    /// `Store`, `Cache`, and what `take` returns.
+    pub fn read_scattered<E, F>(&self, context: &mut ReadContext, chunks: &[ChunkId], mut take: F) -> std::result::Result<(), E>
+    where
+        E: From<RepoError>,
+        F: FnMut(usize, Result<&[u8]>) -> std::result::Result<(), E>,
+    {
+        let places = self.places(chunks)?;
+        let mut order: Vec<usize> = (0..chunks.len()).collect();
+        order.sort_by_key(|position| places.get(*position).copied().flatten());
+        let ordered: Vec<ChunkId> = order.iter().filter_map(|position| chunks.get(*position)).copied().collect();
+        let mut done = 0;
+        while done < ordered.len() {
+            let start = done;
+            let read = self.read_each(context, ordered.get(start..).unwrap_or_default(), |number, _, bytes| {
+                done = start + number + 1;
+                take(order.get(start + number).copied().unwrap_or_default(), Ok(bytes)).map_err(Stop::Taker)
+            });
+            match read {
+                Ok(()) => break,
+                Err(Stop::Taker(error)) => return Err(error),
+                Err(Stop::Reader(error)) if error.is_damage() => {
+                    take(order.get(done).copied().unwrap_or_default(), Err(error))?;
+                    done += 1;
+                }
+                Err(Stop::Reader(error)) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each of these chunks stands first.
+    fn places(&self, chunks: &[ChunkId]) -> Result<Vec<Option<(u32, u32)>>> {
+        let index = self.index();
+        let place = |chunk: &ChunkId| -> Result<_> { Ok(index.locate(chunk)?.first().map(|place| (place.pack, place.frame.offset))) };
+        chunks.iter().map(place).collect()
+    }
+
     /// Chunks in the order in which they stand in packs, so that `read_each` needs few requests. One that stands nowhere
     /// comes first.
     ///
     /// # Errors
     /// `Cache`.
     pub fn in_store_order(&self, mut chunks: Vec<ChunkId>) -> Result<Vec<ChunkId>> {
-        let index = self.index();
-        let place = |chunk: &ChunkId| -> Result<_> { Ok(index.locate(chunk)?.first().map(|place| (place.pack, place.frame.offset))) };
-        let places: HashMap<ChunkId, _> = chunks.iter().map(|chunk| Ok((*chunk, place(chunk)?))).collect::<Result<_>>()?;
+        let places: HashMap<ChunkId, _> = chunks.iter().copied().zip(self.places(&chunks)?).collect();
         chunks.sort_by_key(|chunk| places.get(chunk).copied());
         Ok(chunks)
     }
@@ -215,7 +266,6 @@ impl ChunkReader {
         let pack = index.pack(place.pack)?;
         let from = usize::try_from(u64::from(place.frame.offset) - start).unwrap_or(usize::MAX);
         let to = from.saturating_add(place.frame.entry.stored_len as usize);
-        let path = pack.name.path();
         let left = bytes.len();
         let sealed = bytes.get_mut(from..to).ok_or(FormatError::CutShort {
             field: "frame",
@@ -223,9 +273,10 @@ impl ChunkReader {
             needed: u64::from(place.frame.entry.stored_len),
             left,
         });
-        let sealed = sealed.map_err(RepoError::object(path.clone()))?;
+        let damaged = |source| RepoError::Object { path: pack.name.path(), source };
+        let sealed = sealed.map_err(damaged)?;
         let opener = self.opener(&pack)?;
-        opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(RepoError::object(path))
+        opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(damaged)
     }
 
     /// Tries every place of a chunk, then looks at the store afresh and tries again.
@@ -242,7 +293,7 @@ impl ChunkReader {
                     fetched.and_then(|(start, mut bytes)| self.open_in(&index, &place, start, &mut bytes, context).map(<[u8]>::to_vec));
                 match read {
                     Ok(plain) => return Ok(plain),
-                    Err(error @ RepoError::Store { .. }) => return Err(error),
+                    Err(error @ (RepoError::Store { .. } | RepoError::Cold { .. })) => return Err(error),
                     Err(error) => faults.push(error.to_string()),
                 }
             }

@@ -37,7 +37,7 @@ pub fn run(global: &Global, args: &Backup, output: &Output) -> Outcome {
         level: if args.fast { Some(FAST_LEVEL) } else { args.zstd_level },
         no_reencode: args.no_reencode,
     };
-    let repository = open::open(global, output)?;
+    let repository = open::open_with_class(global, args.storage_class.as_deref(), output)?;
     let report = backup(&repository, &request, &job(global, output))?;
     report.warnings.iter().for_each(|warning| output.warn(&human::text(warning)));
     output.result(&report, || text(&report));

@@ -1,9 +1,13 @@
 //! `restore`
 
-use esker_ops::restore::{RestoreReport, RestoreRequest, restore};
+use esker_ops::OpsError;
+use esker_ops::restore::{RestoreReport, RestoreRequest};
+use esker_ops::thaw::{ColdPack, Thawing, cold_packs, restore_when_thawed};
+use esker_repo::store::classes::{ThawRequest, ThawTier, Warmth};
+use serde::Serialize;
 
 use super::{Outcome, job, selection};
-use crate::args::{Global, Restore};
+use crate::args::{Global, Restore, Tier};
 use crate::exit::Exit;
 use crate::human;
 use crate::open;
@@ -17,12 +21,54 @@ pub fn run(global: &Global, args: &Restore, output: &Output) -> Outcome {
         selection: selection(&args.select)?,
         dry_run: args.dry_run,
     };
-    let report = restore(&repository, &request, &job(global, output))?;
+    let job = job(global, output);
+    let mut cold = Vec::new();
+    let thaw = ThawRequest { days: args.thaw_days, tier: tier(args.thaw_tier) };
+    let mut found = |packs: &[ColdPack]| {
+        cold_lines(packs).iter().for_each(|line| output.say(line));
+        cold = packs.to_vec();
+    };
+    let restored = restore_when_thawed(&repository, &request, Thawing { request: thaw, wait: args.wait_for_thaw, found: &mut found }, &job);
+    let report = match restored {
+        Err(OpsError::Thawing { .. }) if output.is_json() => {
+            output.json_line(&serde_json::json!({ "thawing": cold }));
+            restored?
+        }
+        restored => restored?,
+    };
+    if report.dry_run && repository.store().has_classes() {
+        cold = cold_packs(&repository, &request, &job)?;
+        cold_lines(&cold).iter().for_each(|line| output.say(line));
+    }
     if !report.dry_run && !report.protected {
         output.say("note: this restore could not write a session, so it ran without protection from a prune");
     }
-    output.result(&report, || text(&report, args));
+    output.result(&Restored { report: &report, cold: &cold }, || text(&report, args));
     Ok(Exit::warned(!repository.warnings().is_empty()))
+}
+
+/// What was restored, and which packs were cold when it began.
+#[derive(Serialize)]
+struct Restored<'a> {
+    #[serde(flatten)]
+    report: &'a RestoreReport,
+    cold: &'a [ColdPack],
+}
+
+const fn tier(tier: Tier) -> ThawTier {
+    match tier {
+        Tier::Expedited => ThawTier::Expedited,
+        Tier::Standard => ThawTier::Standard,
+        Tier::Bulk => ThawTier::Bulk,
+    }
+}
+
+fn cold_lines(packs: &[ColdPack]) -> Vec<String> {
+    let line = |pack: &ColdPack| {
+        let state = if pack.state == Warmth::Thawing { "thawing already" } else { "must thaw" };
+        format!("{} ({}) is in {}: {state}", pack.pack, human::bytes(pack.bytes), pack.class)
+    };
+    packs.iter().map(line).collect()
 }
 
 fn text(report: &RestoreReport, args: &Restore) -> String {

@@ -1,9 +1,10 @@
 //! One file of a restore, written at any offset from any thread.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RawMode, chmodat, fallocate, fdatasync, fstat, ftruncate};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, FileType, Mode, OFlags, RawMode, chmodat, fadvise, fallocate, fstat, ftruncate};
 use rustix::io::{Errno, pread, pwrite};
 
 use super::{Target, refused};
@@ -95,12 +96,12 @@ impl TargetFile {
         Ok(())
     }
 
-    /// Starts the way of the file's bytes to disk, and waits for it: what is then left for the end of the restore is little.
-    ///
-    /// # Errors
-    /// The errors of [`write_at`](Self::write_at).
-    pub fn sync(&self) -> Result<()> {
-        fdatasync(&self.handle).map_err(|errno| Error::target("sync", &self.path, errno))
+    /// Starts the way of written bytes to disk and does not wait for it: what is left for the end of the restore is little,
+    /// and the disk works while the processors do.
+    pub fn start_to_disk(&self, offset: u64, length: u64) {
+        // Linux writes what is dirty before it gives up pages (`generic_fadvise`, mm/fadvise.c). Unlike a sync of the file
+        // this commits no journal, which would make all writers wait. Only a hint, so its failure means nothing.
+        let _ = fadvise(&self.handle, offset, NonZeroU64::new(length), Advice::DontNeed);
     }
 
     /// Makes a range a hole. In a new file it is one; in a resumed one what was there is cleared.

@@ -108,10 +108,13 @@ impl Target {
         self.root_attributes.map_or(Ok(()), |attributes| self.dress_folder(b"", &attributes))
     }
 
-    /// Puts everything on disk: with one call, or file by file where that call is refused or would not reach all.
+    /// Puts everything on disk: with one call, or file by file where that call is refused, would not reach all, or would not
+    /// tell of a failure.
     fn to_disk(&self, one_device: bool) -> Result<()> {
         if one_device {
             match syncfs(&self.handle) {
+                // Before, it is silent on bytes that the disk refused; a sync of their file is not.
+                Ok(()) if !syncfs_tells() => {}
                 Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => {}
                 other => return other.map_err(|errno| Error::target("sync", &self.path, errno)),
             }
@@ -135,5 +138,26 @@ impl Target {
     fn device_of(&self, handle: &OwnedFd, path: &[u8]) -> Result<u64> {
         let stat = fstat(handle).map_err(|errno| Error::target("examine", self.absolute(path), errno))?;
         Ok(Stamp::of(&stat).device)
+    }
+}
+
+/// Whether `syncfs` fails if bytes of the file system could not be written: since Linux 5.8 (fs/sync.c).
+fn syncfs_tells() -> bool {
+    is_from_5_8_on(&rustix::system::uname().release().to_string_lossy())
+}
+
+fn is_from_5_8_on(release: &str) -> bool {
+    let mut numbers = release.split(|other: char| !other.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_from_5_8_on;
+
+    #[test]
+    fn releases_are_compared_by_their_numbers() {
+        assert!(["5.8.0", "5.10.0-28-amd64", "6.1", "10.0.1"].into_iter().all(is_from_5_8_on));
+        assert!(["5.7.19", "4.18.0-553.el8", "3.10.0", "5", "", "linux"].into_iter().all(|release| !is_from_5_8_on(release)));
     }
 }

@@ -13,8 +13,6 @@ const RUN_BYTES_MAX: usize = 4 * RUN_BYTES;
 
 /// The run that is being written.
 pub(super) struct Literals {
-    order: KeyOrder,
-    timestamp_size: u8,
     run: Run,
     /// The source that it will be; none while it is empty.
     source: Option<u32>,
@@ -24,7 +22,7 @@ pub(super) struct Literals {
 
 impl Literals {
     pub(super) fn new(order: KeyOrder, timestamp_size: u8) -> Self {
-        Self { order, timestamp_size, run: Run::new(order, timestamp_size), source: None, entry_bytes: 0 }
+        Self { run: Run::new(order, timestamp_size), source: None, entry_bytes: 0 }
     }
 
     /// Adds an entry; gives its source and its position there.
@@ -56,7 +54,8 @@ impl Literals {
     /// Stores the run, if it has entries, and begins another.
     pub(super) fn close<S: ChunkStore>(&mut self, sources: &mut Sources, store: &mut S) -> Result<(), S::Error> {
         let Some(source) = self.source.take() else { return Ok(()) };
-        let run = std::mem::replace(&mut self.run, Run::new(self.order, self.timestamp_size));
+        let next = self.run.another();
+        let run = std::mem::replace(&mut self.run, next);
         let bytes = run.encode().map_err(SortedError::from)?;
         // What is replayed later is what a reader will decode, not what was encoded.
         let decoded = Run::decode(&bytes).map_err(SortedError::from)?;

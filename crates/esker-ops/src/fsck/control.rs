@@ -80,7 +80,7 @@ impl Check<'_> {
         let foreign: Vec<String> =
             self.repository.store().list("")?.into_iter().map(|object| object.path).filter(|path| !known(path)).collect();
         for path in foreign {
-            if path.starts_with(PROBES) {
+            if path.split('/').next() == Some(PROBES) {
                 self.notice(
                     path,
                     "left by a trial of the store, which refused to delete it or broke off",

@@ -84,6 +84,7 @@ impl Check<'_> {
         // Packs that no segment names come last: of two that are the same, the one that is named is the honest one.
         let mut packs: Vec<(PackName, u64)> = self.listing.packs.iter().map(|(name, size)| (*name, *size)).collect();
         packs.sort_by_key(|(name, _)| indexed.get(name).is_none_or(|pack| self.index.is_orphan(pack.number)));
+        let mut cold = Vec::new();
         let mut salts: BTreeMap<[u8; SALT_LEN], PackName> = BTreeMap::new();
         for (name, size) in packs {
             self.job.cancel.check()?;
@@ -103,9 +104,22 @@ impl Check<'_> {
                 Err(error) if error.is_too_new() && !self.is_named_by_hash(&name)? => {
                     self.damage_of(&RepoError::WrongName { path: name.path() });
                 }
+                Err(RepoError::Cold { path }) => cold.push((path, size)),
                 Err(error) => self.tolerate(error)?,
             }
         }
+        self.cold_packs(&cold)
+    }
+
+    /// Of a pack in cold storage the index's word is taken; more than its structure nobody can check.
+    fn cold_packs(&mut self, cold: &[(String, u64)]) -> Result<()> {
+        let Some((first, _)) = cold.first() else { return Ok(()) };
+        if self.request.level > Level::Structure {
+            return Err(OpsError::ColdPacks { packs: cold.len() as u64, first: first.clone() });
+        }
+        let bytes: u64 = cold.iter().map(|(_, bytes)| bytes).sum();
+        let what = format!("{} packs ({} MiB) are in cold storage: of their tables the index's copies were taken", cold.len(), bytes >> 20);
+        self.notice("packs/data", what, "");
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What the store can do: whoever configured it may have changed it since `init`.
 
+use esker_repo::store::probe::Support;
+
 use super::Check;
 use crate::error::Result;
 
@@ -11,6 +13,11 @@ impl Check<'_> {
             return Ok(());
         }
         let location = store.location().to_owned();
+        // Where nothing can be deleted each trial would leave an object behind.
+        if let Some(known) = self.repository.known().abilities(&location).filter(|known| known.delete == Support::Refused) {
+            self.abilities = Some(known);
+            return Ok(());
+        }
         match self.repository.probe() {
             Ok(abilities) => {
                 if let Some(lack) = abilities.lacks() {

@@ -22,10 +22,10 @@ use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::seal::ChunkKind;
 use esker_format::table::TableRef;
-use esker_repo::Repository;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::tables::{read_piece, read_table};
+use esker_repo::{RepoError, Repository};
 use serde::Serialize;
 
 use crate::error::{OpsError, Result};
@@ -37,8 +37,10 @@ use crate::select::{Selection, find_backup};
 use mark::Mark;
 use swept::SweptHosts;
 
-/// Bytes from which on a file is brought to disk as soon as it is complete.
-const EARLY_SYNC_BYTES: u64 = 1 << 20;
+/// Bytes from which on a stretch starts its way to disk as soon as it is written.
+const EARLY_BYTES: u64 = 1 << 20;
+/// Files whose recipes' beginnings are read together.
+const FILES_AT_ONCE: usize = 64;
 /// Pieces of work that wait, at most.
 const QUEUE: usize = 32;
 
@@ -204,27 +206,19 @@ impl HostPlan {
     }
 }
 
-/// A file that is being written. When its last stretch is done and it is large, it goes to the thread that brings it to
-/// disk, so that the disk works while the processors do; small files are left to the one sync at the end.
+/// A file that is being written. What is large starts its way to disk when it is written; the rest is left to the one sync at
+/// the end.
 struct WrittenFile {
     name: String,
-    size: u64,
-    file: Option<TargetFile>,
-    to_disk: Sender<TargetFile>,
-}
-
-impl Drop for WrittenFile {
-    fn drop(&mut self) {
-        if let Some(file) = self.file.take().filter(|_| self.size >= EARLY_SYNC_BYTES) {
-            // Without the thread, the end of the restore brings the file to disk.
-            let _ = self.to_disk.send(file);
-        }
-    }
+    file: TargetFile,
 }
 
 impl WrittenFile {
-    fn file(&self) -> Result<&TargetFile> {
-        self.file.as_ref().ok_or_else(|| OpsError::Damage(format!("{} was closed too early", self.name)))
+    /// These bytes are written.
+    fn settle(&self, offset: u64, length: u64) {
+        if length >= EARLY_BYTES {
+            self.file.start_to_disk(offset, length);
+        }
     }
 }
 
@@ -244,23 +238,19 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
         hosts.push((Target::prepare(target, &name, root, nodes, options)?, files));
     }
     let fault = FirstFault::default();
+    let tables = SweptHosts::default();
+    let (send, receive) = bounded(QUEUE);
     std::thread::scope(|scope| {
-        let (to_disk, written) = bounded::<TargetFile>(QUEUE);
-        scope.spawn(|| written.into_iter().for_each(|file| fault.note(file.sync().map_err(OpsError::from))));
-        let tables = SweptHosts::default();
-        let (send, receive) = bounded(QUEUE);
-        std::thread::scope(|scope| {
-            for _ in 0..job.threads.max(1) {
-                scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
-            }
-            let mut hand_out = HandOut { reader, send, to_disk, resume: options.resume, tables };
-            for (host, files) in &hosts {
-                fault.note(hand_out.run(host, files, &fault, job));
-            }
-            hand_out.tables
-        })
-        .write(reader, &kept, &fault, job);
-    });
+        for _ in 0..job.threads.max(1) {
+            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
+        }
+        let mut hand_out = HandOut { reader, send, resume: options.resume, tables };
+        for (host, files) in &hosts {
+            fault.note(hand_out.run(host, files, &fault, job));
+        }
+        hand_out.tables
+    })
+    .write(reader, &kept, &fault, job);
     fault.into_result()?;
     for (host, _) in hosts {
         host.finish()?;
@@ -272,35 +262,60 @@ fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, option
 struct HandOut<'a> {
     reader: &'a ChunkReader,
     send: Sender<Stretch>,
-    to_disk: Sender<TargetFile>,
     resume: bool,
     tables: SweptHosts,
+}
+
+/// The first piece of a file's recipe, as far as it decides what becomes of the file.
+enum First {
+    /// It has none: the file is empty.
+    None,
+    /// The file is a table made of sorted runs.
+    OfTable,
+    Bytes(RecipePiece),
 }
 
 impl HandOut<'_> {
     fn run(&mut self, host: &Target, files: &[(Vec<u8>, FileContent, String)], fault: &FirstFault, job: &Job) -> Result<()> {
         let context = &mut ReadContext::new()?;
-        for (path, content, space) in files {
-            job.cancel.check()?;
-            if fault.is_set() {
-                return Ok(());
+        for files in files.chunks(FILES_AT_ONCE) {
+            for ((path, content, space), first) in files.iter().zip(first_pieces(self.reader, context, files)?) {
+                job.cancel.check()?;
+                if fault.is_set() {
+                    return Ok(());
+                }
+                let existed = self.resume && host.existing_size(path)?.is_some();
+                let file = host.create_file(path)?;
+                let name = shown(file.path());
+                let file = Arc::new(WrittenFile { name: name.clone(), file });
+                let handed_out = match first {
+                    Ok(First::OfTable) => {
+                        self.tables.add(file, content.clone(), space.clone(), existed);
+                        Ok(())
+                    }
+                    Ok(First::Bytes(first)) => self.file(context, file, content, Some(first), existed),
+                    Ok(First::None) => self.file(context, file, content, None, existed),
+                    Err(error) => Err(error.into()),
+                };
+                handed_out.map_err(|error| of_file(&name, error))?;
             }
-            let existed = self.resume && host.existing_size(path)?.is_some();
-            let file = host.create_file(path)?;
-            let name = shown(file.path());
-            let file = WrittenFile { name: name.clone(), size: content.size, file: Some(file), to_disk: self.to_disk.clone() };
-            self.file(context, Arc::new(file), content, space, existed).map_err(|error| of_file(&name, error))?;
         }
         Ok(())
     }
 
-    fn file(&mut self, context: &mut ReadContext, file: Arc<WrittenFile>, content: &FileContent, space: &str, existed: bool) -> Result<()> {
+    /// Hands out a file that is made of bytes. Its recipe's first piece was read.
+    fn file(
+        &mut self,
+        context: &mut ReadContext,
+        file: Arc<WrittenFile>,
+        content: &FileContent,
+        first: Option<RecipePiece>,
+        existed: bool,
+    ) -> Result<()> {
         let mut offset = 0;
-        for piece in &content.recipe {
-            let Piece::Bytes(RecipePiece { operations }) = read_piece(self.reader, context, piece)? else {
-                self.tables.add(file, content.clone(), space.to_owned(), existed);
-                return Ok(());
-            };
+        let mut piece = first;
+        for next in content.recipe.iter().skip(1).map(Some).chain([None]) {
+            let operations = piece.take().map(|piece| piece.operations).unwrap_or_default();
             for operations in operations.chunks(WINDOW_CHUNKS) {
                 let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
                 offset = operations.iter().map(Operation::len).fold(offset, u64::saturating_add);
@@ -311,12 +326,45 @@ impl HandOut<'_> {
                     return Err(OpsError::Cancelled);
                 }
             }
+            let Some(next) = next else { break };
+            piece = match read_piece(self.reader, context, next)? {
+                Piece::Bytes(piece) => Some(piece),
+                _ => return Err(OpsError::Damage("its recipe mixes blocks and bytes".into())),
+            };
         }
         match offset == content.size {
             true => Ok(()),
             false => Err(OpsError::Damage(format!("its recipe makes {offset} bytes, the file had {}", content.size))),
         }
     }
+}
+
+/// Reads the first piece of each file's recipe.
+fn first_pieces(
+    reader: &ChunkReader,
+    context: &mut ReadContext,
+    files: &[(Vec<u8>, FileContent, String)],
+) -> Result<Vec<esker_repo::Result<First>>> {
+    let mut firsts: Vec<esker_repo::Result<First>> = files.iter().map(|_| Ok(First::None)).collect();
+    let (positions, pieces): (Vec<usize>, Vec<ChunkId>) =
+        files.iter().enumerate().filter_map(|(position, (_, content, _))| Some((position, *content.recipe.first()?))).unzip();
+    reader.read_scattered::<OpsError, _>(context, &pieces, |number, bytes| {
+        let first = bytes.and_then(|bytes| match Piece::is_of_table(bytes) {
+            true => Ok(First::OfTable),
+            false => match Piece::decode(bytes) {
+                Ok(Piece::Bytes(piece)) => Ok(First::Bytes(piece)),
+                Ok(_) => Ok(First::OfTable),
+                Err(source) => {
+                    Err(RepoError::Object { path: pieces.get(number).map_or_else(String::new, |id| format!("recipe piece {id}")), source })
+                }
+            },
+        });
+        if let Some(slot) = positions.get(number).and_then(|position| firsts.get_mut(*position)) {
+            *slot = first;
+        }
+        Ok(())
+    })?;
+    Ok(firsts)
 }
 
 fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
@@ -346,7 +394,7 @@ fn of_file(name: &str, error: OpsError) -> OpsError {
 }
 
 fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stretch, kept: &AtomicU64, job: &Job) -> Result<()> {
-    let file = stretch.file.file()?;
+    let file = &stretch.file.file;
     let mut wanted: Vec<(ChunkId, u64, u32)> = Vec::new();
     let mut offset = stretch.offset;
     for operation in &stretch.operations {
@@ -380,7 +428,9 @@ fn write_stretch(reader: &ChunkReader, context: &mut ReadContext, stretch: &Stre
         }
         job.progress.advance(bytes.len() as u64);
         Ok(())
-    })
+    })?;
+    stretch.file.settle(stretch.offset, offset - stretch.offset);
+    Ok(())
 }
 
 fn is_there(reader: &ChunkReader, file: &TargetFile, offset: u64, len: u32, id: &ChunkId) -> Result<bool> {

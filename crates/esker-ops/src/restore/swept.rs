@@ -24,7 +24,7 @@ pub(super) struct SweptHosts {
 }
 
 struct Written {
-    /// Closed, and brought to disk, with its last piece.
+    /// Closed with its last piece.
     file: Mutex<Option<Arc<WrittenFile>>>,
     pieces_left: Mutex<usize>,
     /// Whether something may stand there from an earlier run.
@@ -75,7 +75,7 @@ impl SweepTarget for Writing<'_> {
         while at < piece.len {
             let len = usize::try_from(piece.len - at).unwrap_or(usize::MAX).min(buffer.len());
             let bytes = buffer.get_mut(..len).unwrap_or_default();
-            file.file()?.read_at(piece.offset + at, bytes)?;
+            file.file.read_at(piece.offset + at, bytes)?;
             hasher.update(bytes);
             at += len as u64;
         }
@@ -87,12 +87,13 @@ impl SweepTarget for Writing<'_> {
     }
 
     fn put(&self, piece: PieceOf, at: u64, bytes: &[u8]) -> Result<()> {
-        Ok(self.file(piece)?.1.file()?.write_at(piece.offset + at, bytes)?)
+        Ok(self.file(piece)?.1.file.write_at(piece.offset + at, bytes)?)
     }
 
     fn done(&self, piece: PieceOf) -> Result<()> {
         self.job.progress.advance(piece.len);
-        let Some(written) = self.written.get(piece.file) else { return Ok(()) };
+        let (written, file) = self.file(piece)?;
+        file.settle(piece.offset, piece.len);
         let mut left = written.pieces_left.lock().unwrap_or_else(PoisonError::into_inner);
         *left = left.saturating_sub(1);
         if *left == 0 {

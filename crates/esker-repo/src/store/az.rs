@@ -54,5 +54,5 @@ pub(super) fn open(building: Building<'_>) -> Result<Cloud> {
     let store = builder.build().map_err(|error| refused(&error))?;
     // Containers are known within their account.
     let place = endpoint.unwrap_or_else(|| format!("account {account}"));
-    Ok(Cloud { store: Arc::new(store), endpoint: Some(place), credentials: format!("{credentials}, account {account}") })
+    Ok(Cloud { store: Arc::new(store), endpoint: Some(place), credentials: format!("{credentials}, account {account}"), classes: None })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
+use super::classes::Classes;
 use super::location::Protocol;
 use super::options::StoreOptions;
 use super::variables::Variables;
@@ -31,6 +32,8 @@ pub(super) struct Cloud {
     pub(super) endpoint: Option<String>,
     /// What its requests are signed with, in words.
     pub(super) credentials: String,
+    /// Its storage classes, if it may have some.
+    pub(super) classes: Option<Classes>,
 }
 
 /// What a builder needs.
@@ -84,6 +87,7 @@ fn refuse_foreign(protocol: Protocol, options: &StoreOptions) -> Result<()> {
         ("path_style", options.path_style.is_some(), Protocol::S3),
         ("profile", options.profile.is_some(), Protocol::S3),
         ("sse_kms_key_id", options.sse_kms_key_id.is_some(), Protocol::S3),
+        ("storage_class", options.storage_class.is_some(), Protocol::S3),
         ("account", options.account.is_some(), Protocol::Az),
     ];
     match only.into_iter().find(|(_, given, of)| *given && *of != protocol) {

@@ -39,5 +39,5 @@ pub(super) fn open(building: Building<'_>) -> Result<Cloud> {
         None => "the application default credentials, or the service account of this machine",
     };
     let store = builder.build().map_err(|error| refused(&error))?;
-    Ok(Cloud { store: Arc::new(store), endpoint: options.endpoint.clone(), credentials: credentials.to_owned() })
+    Ok(Cloud { store: Arc::new(store), endpoint: options.endpoint.clone(), credentials: credentials.to_owned(), classes: None })
 }

@@ -6,6 +6,7 @@
 mod aws_credentials;
 mod aws_profile;
 mod az;
+pub mod classes;
 mod cloud;
 mod gs;
 pub mod location;
@@ -19,14 +20,15 @@ mod wire;
 use std::error::Error as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
+use futures::executor::block_on;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
-use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
+use object_store::{Attribute, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutOptions};
 use tokio::runtime::Runtime;
 
 use crate::error::{RepoError, Result};
@@ -36,6 +38,7 @@ pub use options::StoreOptions;
 pub use variables::Variables;
 pub use wire::{RequestCounts, RequestKind, Tell};
 
+use classes::{Classes, ThawRequest, Warmth};
 use wire::Requests;
 
 /// How many threads a store keeps for its requests.
@@ -51,6 +54,15 @@ pub struct Listed {
     pub path: String,
     /// Its bytes.
     pub size: u64,
+}
+
+/// Where data packs stand.
+const DATA_PACKS: &str = "packs/data/";
+
+/// The storage class that was asked for, and whether the store was seen to keep it.
+struct DataClass {
+    name: String,
+    is_kept: AtomicBool,
 }
 
 /// How a store is opened.
@@ -77,10 +89,11 @@ impl RequestCounter {
     }
 }
 
-/// An object store with a runtime for its requests.
+/// An object store, and what carries out its requests.
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
-    runtime: Runtime,
+    /// None for a folder: whoever calls would wait for another thread that does what it can do itself.
+    runtime: Option<Runtime>,
     location: String,
     is_local: bool,
     read_only: bool,
@@ -88,6 +101,10 @@ pub struct Store {
     credentials: String,
     calls: AtomicU64,
     requests: Arc<Requests>,
+    /// What S3 can do beyond the other protocols.
+    classes: Option<Classes>,
+    /// The class of new data packs.
+    data_class: Option<DataClass>,
     /// Whether `requests` are counted where they are sent, and not here.
     counted_on_the_wire: bool,
 }
@@ -104,7 +121,11 @@ impl Store {
             .enable_all()
             .build()
             .map_err(|error| RepoError::Internal(format!("cannot start the store's threads: {error}")))?;
-        Ok(Self {
+        Ok(Self::carried_out_by(Some(runtime), inner, location))
+    }
+
+    fn carried_out_by(runtime: Option<Runtime>, inner: Arc<dyn ObjectStore>, location: impl Into<String>) -> Self {
+        Self {
             inner,
             runtime,
             location: location.into(),
@@ -113,8 +134,10 @@ impl Store {
             credentials: String::new(),
             calls: AtomicU64::new(0),
             requests: Arc::default(),
+            classes: None,
+            data_class: None,
             counted_on_the_wire: false,
-        })
+        }
     }
 
     /// Opens what stands at a location. Nothing is sent yet.
@@ -143,9 +166,12 @@ impl Store {
         if let Some(endpoint) = &cloud.endpoint {
             location = format!("{location} ({endpoint})");
         }
+        let classes = cloud.classes.map(|classes| classes.below(prefix.clone()));
+        let data_class = options.storage_class.as_ref().map(|name| DataClass { name: name.clone(), is_kept: AtomicBool::new(false) });
         let inner: Arc<dyn ObjectStore> =
             if prefix.as_ref().is_empty() { cloud.store } else { Arc::new(PrefixStore::new(cloud.store, prefix)) };
-        Ok(Self { credentials: cloud.credentials, requests, counted_on_the_wire: true, ..Self::new(inner, location)? })
+        let credentials = cloud.credentials;
+        Ok(Self { credentials, requests, classes, data_class, counted_on_the_wire: true, ..Self::new(inner, location)? })
     }
 
     /// A folder of this machine. It must exist, unless `create` is set.
@@ -167,7 +193,7 @@ impl Store {
         }
         // Folders and files are flushed before a write counts: a pack that is named by a manifest must survive a power cut.
         let local = LocalFileSystem::new_with_prefix(path).map_err(|error| failed(&error))?.with_fsync(true);
-        Ok(Self { is_local: true, ..Self::new(Arc::new(local), location)? })
+        Ok(Self { is_local: true, ..Self::carried_out_by(None, Arc::new(local), location) })
     }
 
     /// The store as one that refuses every write before it is asked.
@@ -208,7 +234,51 @@ impl Store {
     pub fn put(&self, path: &str, bytes: impl Into<Bytes>) -> Result<()> {
         self.check_writable("write", path)?;
         let bytes = bytes.into();
-        self.run(RequestKind::Put, path, |store, at| async move { store.put(&at, bytes.into()).await.map(|_| ()) })
+        let class = self.data_class.as_ref().filter(|_| path.starts_with(DATA_PACKS));
+        let mut options = PutOptions::default();
+        if let Some(class) = class {
+            options.attributes.insert(Attribute::StorageClass, class.name.clone().into());
+        }
+        self.run(RequestKind::Put, path, |store, at| async move { store.put_opts(&at, bytes.into(), options).await.map(|_| ()) })?;
+        class.map_or(Ok(()), |class| self.check_class(class, path))
+    }
+
+    /// Some stores take a storage class and forget it: the first object that is written with one is looked at.
+    fn check_class(&self, class: &DataClass, path: &str) -> Result<()> {
+        if class.is_kept.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (found, _) = self.look(path)?;
+        if found != class.name {
+            let wanted = &class.name;
+            let why = format!("{} has no storage class {wanted}: it put {path} into {found}", self.location);
+            return Err(RepoError::Setting(why));
+        }
+        class.is_kept.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether objects may be in storage classes that must thaw.
+    pub fn has_classes(&self) -> bool {
+        self.classes.is_some()
+    }
+
+    /// An object's storage class, and whether it can be read.
+    ///
+    /// # Errors
+    /// `Missing`, `Store`.
+    pub fn look(&self, path: &str) -> Result<(String, Warmth)> {
+        let Some(classes) = &self.classes else { return Ok((String::new(), Warmth::Warm)) };
+        self.run(RequestKind::Head, path, |_, at| async move { classes.look(&at).await })
+    }
+
+    /// Asks for a cold object; it can be read after minutes or hours.
+    ///
+    /// # Errors
+    /// `Missing`, `Store`.
+    pub fn thaw(&self, path: &str, request: ThawRequest) -> Result<()> {
+        let Some(classes) = &self.classes else { return Ok(()) };
+        self.run(RequestKind::Other, path, |_, at| async move { classes.thaw(&at, request).await })
     }
 
     /// Reads an object whole, but not one over `limit` bytes.
@@ -304,7 +374,11 @@ impl Store {
         if !self.counted_on_the_wire {
             self.requests.count(kind);
         }
-        let outcome = self.runtime.block_on(request(Arc::clone(&self.inner), ObjectPath::from(path)));
+        let request = request(Arc::clone(&self.inner), ObjectPath::from(path));
+        let outcome = match &self.runtime {
+            Some(runtime) => runtime.block_on(request),
+            None => block_on(request),
+        };
         outcome.map_err(|error| self.fault(action_of(kind), path, &error))
     }
 
@@ -317,6 +391,9 @@ impl Store {
                 return RepoError::Missing { path: path.to_owned() };
             }
             _ => {}
+        }
+        if code.is_some_and(refusal::is_cold) && action == "read" {
+            return RepoError::Cold { path: path.to_owned() };
         }
         let refused = matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. });
         let mut why = refusal::answer(&words);

@@ -30,6 +30,8 @@ pub struct StoreOptions {
     pub allow_http: Option<bool>,
     /// Let S3 encrypt objects with this key of its key management service.
     pub sse_kms_key_id: Option<String>,
+    /// S3's storage class for new data packs; all else stays in the bucket's own.
+    pub storage_class: Option<String>,
     /// Requests at once, at most.
     pub connections: Option<u16>,
     /// Seconds without a byte in either direction after which a request is begun again.
@@ -39,7 +41,7 @@ pub struct StoreOptions {
 }
 
 /// Every option, in the order of the struct.
-pub const OPTION_NAMES: [&str; 13] = [
+pub const OPTION_NAMES: [&str; 14] = [
     "endpoint",
     "region",
     "path_style",
@@ -50,6 +52,7 @@ pub const OPTION_NAMES: [&str; 13] = [
     "proxy",
     "allow_http",
     "sse_kms_key_id",
+    "storage_class",
     "connections",
     "stall_seconds",
     "retry_seconds",
@@ -84,6 +87,7 @@ impl StoreOptions {
             "proxy" => self.proxy = Some(without_secret(key, value)?),
             "allow_http" => self.allow_http = Some(parsed(key, value)?),
             "sse_kms_key_id" => self.sse_kms_key_id = text,
+            "storage_class" => self.storage_class = text,
             "connections" => self.connections = Some(at_least_one(key, value)?),
             "stall_seconds" => self.stall_seconds = Some(at_least_one(key, value)?),
             "retry_seconds" => self.retry_seconds = Some(parsed(key, value)?),

@@ -42,6 +42,11 @@ pub(super) fn advice(code: Option<&str>, refused: bool) -> Option<&'static str> 
     })
 }
 
+/// Whether a code says that an object must be thawed first.
+pub(super) fn is_cold(code: &str) -> bool {
+    matches!(code, "InvalidObjectState" | "BlobArchived")
+}
+
 /// Whether a code says that not an object but its bucket is missing.
 pub(super) fn is_no_bucket(code: &str) -> bool {
     matches!(code, "NoSuchBucket" | "ContainerNotFound")

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use object_store::aws::AmazonS3Builder;
+use object_store::client::HttpConnector;
 
 use super::aws_credentials::Source;
 use super::aws_profile::Profile;
+use super::classes::Classes;
 use super::cloud::{Building, Cloud, client_options, refused};
 use crate::error::Result;
 
@@ -27,6 +29,7 @@ pub(super) fn open(building: Building<'_>) -> Result<Cloud> {
     let path_style = options.path_style.unwrap_or(endpoint.is_some() || bucket.contains('.'));
 
     let client = client_options(options, endpoint.as_deref())?;
+    let classes_client = wire.connect(&client).map_err(|error| refused(&error))?;
     let source = Source::find(variables, &profile, asked.is_some(), options.anonymous == Some(true))?;
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
@@ -43,8 +46,9 @@ pub(super) fn open(building: Building<'_>) -> Result<Cloud> {
     if let Some(key) = &options.sse_kms_key_id {
         builder = builder.with_sse_kms_encryption(key);
     }
-    let store = source.apply(builder, variables)?.build().map_err(|error| refused(&error))?;
-    Ok(Cloud { store: Arc::new(store), endpoint, credentials: source.words() })
+    let store = Arc::new(source.apply(builder, variables)?.build().map_err(|error| refused(&error))?);
+    let classes = Classes::new(Arc::clone(&store), classes_client);
+    Ok(Cloud { store, endpoint, credentials: source.words(), classes: Some(classes) })
 }
 
 /// The endpoint whose host name begins with the bucket.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+/// Names in lower case, and values.
+pub type Headers = Vec<(String, String)>;
+
 /// A request as it came.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
@@ -13,8 +16,8 @@ pub struct Request {
     pub method: String,
     /// Path and query, encoded.
     pub target: String,
-    /// Names in lower case, and values.
-    pub headers: Vec<(String, String)>,
+    /// Its headers.
+    pub headers: Headers,
     /// All of the body.
     pub body: Vec<u8>,
 }
@@ -57,7 +60,7 @@ impl Request {
 }
 
 /// Reads a first line and the headers after it.
-pub(super) fn read_head(stream: &mut impl BufRead) -> std::io::Result<Option<(String, Vec<(String, String)>)>> {
+pub(super) fn read_head(stream: &mut impl BufRead) -> std::io::Result<Option<(String, Headers)>> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
@@ -97,7 +100,7 @@ pub struct Answer {
     /// Such as 200.
     pub status: u16,
     /// Beside the body's length.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// The body; a `HEAD` gets its length only.
     pub body: Vec<u8>,
 }

@@ -22,7 +22,7 @@ impl Leash {
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "sh"]).arg(program).args(arguments).env("LEASH_LOG", log);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh starts");
+        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("sh starts");
         let mut line = String::new();
         BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let input = shell.stdin.take();

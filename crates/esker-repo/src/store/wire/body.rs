@@ -91,18 +91,19 @@ impl Body for Upload {
     }
 }
 
-/// A response's body. It holds its request's place among those at once until it is read.
+/// A response's body. It holds its request's place among those at once until it is read or has failed: whoever asks for the
+/// rest again needs a place, too.
 pub(super) struct Download {
     body: Pin<Box<reqwest::Body>>,
     stall: Duration,
     /// Runs while the next bytes are waited for.
     timer: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Download {
     pub(super) fn new(body: reqwest::Body, stall: Duration, place: OwnedSemaphorePermit) -> Self {
-        Self { body: Box::pin(body), stall, timer: None, _place: place }
+        Self { body: Box::pin(body), stall, timer: None, place: Some(place) }
     }
 }
 
@@ -113,11 +114,15 @@ impl Body for Download {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         if let Poll::Ready(frame) = self.body.as_mut().poll_frame(context) {
             self.timer = None;
+            if !matches!(frame, Some(Ok(_))) {
+                self.place = None;
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(|error| WireFault::of(error).into())));
         }
         let stall = self.stall;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
         ready!(timer.as_mut().poll(context));
+        self.place = None;
         Poll::Ready(Some(Err(HttpError::new(HttpErrorKind::Timeout, WireFault::stalled(stall)))))
     }
 

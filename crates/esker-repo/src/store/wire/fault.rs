@@ -39,6 +39,12 @@ impl WireFault {
         Self { kind: HttpErrorKind::Timeout, words: format!("no byte moved for {} s", after.as_secs()) }
     }
 
+    /// The same of a request that may be made twice although `object_store` does not think so: what is deleted stays so.
+    pub(super) fn repeatable(self) -> Self {
+        let broke_off = matches!(self.kind, HttpErrorKind::Interrupted | HttpErrorKind::Timeout);
+        Self { kind: if broke_off { HttpErrorKind::Request } else { self.kind }, ..self }
+    }
+
     /// The same, not to be tried again.
     pub(super) fn last(self) -> Self {
         Self { kind: HttpErrorKind::Unknown, ..self }

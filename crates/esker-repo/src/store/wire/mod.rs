@@ -167,6 +167,7 @@ impl HttpService for Client {
             Err(fault) => {
                 self.requests.count_failure();
                 let again = self.contact.failed(&fault.words);
+                let fault = if kind == RequestKind::Delete { fault.repeatable() } else { fault };
                 Err(if again { fault } else { fault.last() }.into())
             }
         }

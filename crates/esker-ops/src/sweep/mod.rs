@@ -4,6 +4,8 @@
 //! tables are rebuilt in the order of their first keys, and a run is fetched when the sweep comes to it and dropped when it
 //! is past.
 
+mod plan;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +15,7 @@ use esker_dedup::sorted::{Rebuilder, rest};
 use esker_format::ChunkId;
 use esker_format::file_table::FileContent;
 use esker_format::recipe::Piece;
-use esker_format::run::{KeyOrder, Run};
+use esker_format::run::Run;
 use esker_format::table_recipe::{ChunkUse, TableRest};
 use esker_repo::index::Location;
 use esker_repo::reader::{ChunkReader, ReadContext};
@@ -24,8 +26,12 @@ use crate::error::{OpsError, Result};
 use crate::job::{Cancel, FirstFault, Job};
 use crate::run_cache::RunCache;
 
+use plan::{FILES_AT_ONCE, Planned, Sketch, read_recipes};
+
 /// Pieces that are rebuilt at once, at most: each needs all its runs in memory.
 const REBUILDS_MAX: usize = 6;
+/// Workers beyond the threads that may compute: some always wait, for the store or for a run that another one fetches.
+const WAITING: usize = 2;
 
 /// A table to be rebuilt.
 pub(crate) struct SweptFile {
@@ -90,15 +96,6 @@ pub(crate) trait SweepTarget: Sync {
     fn failed(&self, piece: PieceOf, chunk: Option<ChunkId>, error: OpsError) -> Result<()>;
 }
 
-/// A piece in the order of the sweep.
-struct Planned {
-    place: PieceOf,
-    id: ChunkId,
-    order: KeyOrder,
-    first_key: Vec<u8>,
-    runs: Vec<ChunkId>,
-}
-
 /// What a file still waits for before what follows its data blocks can be rebuilt.
 struct FileState {
     left: usize,
@@ -128,7 +125,7 @@ pub(crate) fn sweep<T: SweepTarget>(reader: &ChunkReader, files: &[SweptFile], t
     let planned = sweep.plan()?;
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
     std::thread::scope(|scope| {
-        for _ in 0..job.threads.clamp(1, REBUILDS_MAX) {
+        for _ in 0..job.threads.saturating_add(WAITING).min(REBUILDS_MAX) {
             scope.spawn(|| {
                 fault.note(ReadContext::new().map_err(OpsError::from).and_then(|mut context| {
                     let mut rebuilder = Rebuilder::default();
@@ -150,71 +147,21 @@ pub(crate) fn sweep<T: SweepTarget>(reader: &ChunkReader, files: &[SweptFile], t
 impl<T: SweepTarget> Sweep<'_, T> {
     /// Reads every recipe; what follows the data blocks of a table without any is rebuilt at once.
     fn plan(&mut self) -> Result<Vec<Planned>> {
-        let mut context = ReadContext::new()?;
         let mut planned: Vec<(&str, Planned)> = Vec::new();
         let mut ready = Vec::new();
-        for (number, file) in self.files.iter().enumerate() {
-            self.job.cancel.check()?;
-            let mut state = FileState { left: 0, filter_keys: None, facts: BTreeMap::new(), rest: None, has_failed: false };
-            let mut offset = 0u64;
-            for (position, id) in file.content.recipe.iter().enumerate() {
-                let mut place = PieceOf { file: number, piece: position, offset, len: 0 };
-                let piece = match read_piece(self.reader, &mut context, id) {
-                    Ok(piece) => piece,
-                    Err(error) if error.is_damage() => {
-                        self.target.failed(place, Some(*id), error.into())?;
-                        state.has_failed = true;
-                        break;
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                place.len = piece.len();
-                offset = offset.saturating_add(place.len);
-                let stated = match &piece {
-                    Piece::Blocks(blocks) => blocks.offset,
-                    Piece::Rest(rest) => rest.offset,
-                    Piece::Bytes(_) => place.offset,
-                };
-                if stated != place.offset || offset > file.content.size || state.rest.is_some() {
-                    self.target.failed(place, None, damage(&file.name, "its recipe does not fit its size"))?;
-                    state.has_failed = true;
-                    break;
+        let kept_bytes = AtomicUsize::new(0);
+        let mut number = 0;
+        for files in self.files.chunks(FILES_AT_ONCE) {
+            for (file, pieces) in files.iter().zip(read_recipes(self.reader, files, &kept_bytes, self.job)?) {
+                let state = self.plan_file(number, file, pieces, &mut planned)?;
+                if state.left == 0 && !state.has_failed {
+                    ready.push(number);
                 }
-                match piece {
-                    Piece::Blocks(blocks) => {
-                        let runs: Vec<ChunkId> = blocks.runs.iter().map(|run| run.id).collect();
-                        self.cache.announce(runs.iter());
-                        let first_key = blocks.runs.first().map(|run| run.first_key.clone()).unwrap_or_default();
-                        state.left += 1;
-                        planned.push((file.space.as_str(), Planned { place, id: *id, order: blocks.order, first_key, runs }));
-                    }
-                    Piece::Rest(rest) => {
-                        match rest::filter_keys(&rest) {
-                            Ok(filter_keys) => state.filter_keys = filter_keys,
-                            Err(error) => {
-                                self.target.failed(place, None, of_file(&file.name, error.into()))?;
-                                state.has_failed = true;
-                            }
-                        }
-                        state.rest = Some((place, rest));
-                    }
-                    Piece::Bytes(_) => {
-                        self.target.failed(place, None, damage(&file.name, "its recipe mixes blocks and bytes"))?;
-                        state.has_failed = true;
-                    }
-                }
+                self.states.push(Mutex::new(state));
+                number += 1;
             }
-            if !state.has_failed && (offset != file.content.size || state.rest.is_none()) {
-                let place = PieceOf { file: number, piece: file.content.recipe.len(), offset, len: 0 };
-                self.target.failed(place, None, damage(&file.name, "its recipe does not fit its size"))?;
-                state.has_failed = true;
-            }
-            if state.left == 0 && !state.has_failed {
-                ready.push(number);
-            }
-            self.states.push(Mutex::new(state));
         }
-        let mut rebuilder = Rebuilder::default();
+        let (mut context, mut rebuilder) = (ReadContext::new()?, Rebuilder::default());
         for number in ready {
             self.rest(number, &mut context, &mut rebuilder)?;
         }
@@ -225,6 +172,62 @@ impl<T: SweepTarget> Sweep<'_, T> {
                 .then((left.place.file, left.place.piece).cmp(&(right.place.file, right.place.piece)))
         });
         Ok(planned.into_iter().map(|(_, piece)| piece).collect())
+    }
+
+    /// Takes the pieces of a file into the plan; what is wrong with them goes to the target.
+    fn plan_file<'f>(
+        &self,
+        number: usize,
+        file: &'f SweptFile,
+        pieces: Vec<esker_repo::Result<Sketch>>,
+        planned: &mut Vec<(&'f str, Planned)>,
+    ) -> Result<FileState> {
+        let mut state = FileState { left: 0, filter_keys: None, facts: BTreeMap::new(), rest: None, has_failed: false };
+        let mut offset = 0u64;
+        for (position, (id, sketch)) in file.content.recipe.iter().zip(pieces).enumerate() {
+            let mut place = PieceOf { file: number, piece: position, offset, len: 0 };
+            let (len, stated) = match &sketch {
+                Ok(Sketch::Blocks { len, offset, .. }) => (*len, *offset),
+                Ok(Sketch::Rest(rest)) => (rest.len, rest.offset),
+                Ok(Sketch::Bytes) | Err(_) => (0, offset),
+            };
+            place.len = len;
+            offset = offset.saturating_add(len);
+            let misfits = stated != place.offset || offset > file.content.size || state.rest.is_some();
+            let fault = match sketch {
+                Err(error) => Some((Some(*id), error.into())),
+                Ok(_) if misfits => Some((None, damage(&file.name, "its recipe does not fit its size"))),
+                Ok(Sketch::Bytes) => Some((None, damage(&file.name, "its recipe mixes blocks and bytes"))),
+                Ok(Sketch::Blocks { planned: piece, .. }) => {
+                    self.cache.announce(piece.runs.iter());
+                    state.left += 1;
+                    planned.push((file.space.as_str(), Planned { place, ..piece }));
+                    None
+                }
+                Ok(Sketch::Rest(rest)) => {
+                    let filter_keys = rest::filter_keys(&rest);
+                    state.rest = Some((place, rest));
+                    match filter_keys {
+                        Ok(filter_keys) => {
+                            state.filter_keys = filter_keys;
+                            None
+                        }
+                        Err(error) => Some((None, of_file(&file.name, error.into()))),
+                    }
+                }
+            };
+            if let Some((chunk, error)) = fault {
+                self.target.failed(place, chunk, error)?;
+                state.has_failed = true;
+                return Ok(state);
+            }
+        }
+        if offset != file.content.size || state.rest.is_none() {
+            let place = PieceOf { file: number, piece: file.content.recipe.len(), offset, len: 0 };
+            self.target.failed(place, None, damage(&file.name, "its recipe does not fit its size"))?;
+            state.has_failed = true;
+        }
+        Ok(state)
     }
 
     fn blocks(&self, planned: &Planned, context: &mut ReadContext, rebuilder: &mut Rebuilder) -> Result<()> {
@@ -261,7 +264,8 @@ impl<T: SweepTarget> Sweep<'_, T> {
         context: &mut ReadContext,
         rebuilder: &mut Rebuilder,
     ) -> std::result::Result<Option<TableFacts>, (Option<ChunkId>, OpsError)> {
-        let piece = match read_piece(self.reader, context, &planned.id) {
+        let kept = planned.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let piece = match kept.map_or_else(|| read_piece(self.reader, context, &planned.id), |kept| Ok(Piece::Blocks(kept))) {
             Ok(Piece::Blocks(piece)) => piece,
             Ok(_) => return Err((Some(planned.id), damage("a recipe", "is another than a moment ago"))),
             Err(error) => return Err((Some(planned.id), error.into())),
