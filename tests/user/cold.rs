@@ -120,7 +120,7 @@ fn a_store_without_storage_classes_is_told_so_by_name() {
     esker.run(&["init"]).exits(0);
     let source = esker.path("source");
     fs::create_dir(&source).unwrap();
-    fs::write(source.join("file"), "text").unwrap();
+    fs::write(source.join("file"), noise(1, 100_000)).unwrap();
     let here = host("h", &source);
     esker.run(&["backup", "--storage-class", "GLACIER", "--host", &here]).exits(2).says("has no storage class GLACIER");
     assert_eq!(esker.json(&["list"], 0)["backups"], Value::Array(Vec::new()));

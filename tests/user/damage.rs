@@ -317,7 +317,7 @@ fn a_finding_names_what_it_touches_and_the_command_that_helps() {
         let finding = touching.unwrap_or_else(|| panic!("{report}"));
         let object = format!("packs/data/{}", pack.strip_prefix(esker.repo().join("packs/data")).unwrap().display());
         assert_eq!((&finding["object"], &finding["backups"][0]), (&object.into(), &"one".into()));
-        assert!(finding["help"].as_str().unwrap().contains("back up again with --reread"));
+        assert!(finding["help"].as_str().unwrap().contains("esker fsck --repair, with --host NAME=FOLDER"));
         assert_eq!(report["damaged_backups"], serde_json::json!(["one"]));
     }
     assert!(esker.run(&["list"]).exits(0).text().contains("damaged"));

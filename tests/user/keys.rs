@@ -186,7 +186,9 @@ fn one_swapped_config_beside_its_honest_copy_is_found_by_fsck() {
     // The copy serves when the first is lost, with a warning each time.
     fs::write(esker.repo().join("config"), "rubbish").unwrap();
     esker.run(&["list"]).exits(4).says("its copy config.copy was used");
-    assert!(esker.run(&["fsck"]).exits(3).text().contains("copy config.copy over config"));
+    assert!(esker.run(&["fsck"]).exits(3).text().contains("esker fsck --repair writes it again from the other"));
+    esker.run(&["fsck", "--repair"]).exits(4);
+    esker.run(&["fsck"]).exits(0);
 }
 
 /// Changes bytes of an object that ends with the hash of what stands before, and makes that hash right again.

@@ -17,6 +17,7 @@ mod keys;
 mod main_job;
 mod names;
 mod output;
+mod repair;
 mod replicas;
 mod retention;
 mod run_cache;

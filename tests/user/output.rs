@@ -15,8 +15,15 @@ fn has_keys(value: &Value, keys: &str) {
     assert_eq!(found, expected);
 }
 
+/// The same for a result, which also tells how many requests it took.
+#[track_caller]
+fn result_has_keys(value: &Value, keys: &str) {
+    has_keys(value, &format!("{keys} requests"));
+    has_keys(&value["requests"], "put get head list delete other failed");
+}
+
 const LINE: &str = "id label cluster started_ms finished_ms age_s status hosts engines files bytes stored_bytes verified_level \
-    verified_ms held tags warnings";
+    verified_ms lost_files lost_bytes held tags warnings";
 const DECISION: &str = "id label cluster started_ms reasons";
 const USAGE: &str = "name id logical_bytes stored_bytes unique_bytes shared_bytes";
 
@@ -30,23 +37,23 @@ fn every_verb_speaks_json_with_its_documented_keys() {
         args.extend(hosts[day].iter().map(String::as_str));
         esker.json(&[&args, more].concat(), code)
     };
-    has_keys(&esker.json(&["init"], 0), "repository location encrypted");
+    result_has_keys(&esker.json(&["init"], 0), "repository location encrypted store");
     let report = "id label cluster dry_run started_ms finished_ms engines files bytes read_bytes reused_files reused_bytes \
         reused_by_stamp_files new_bytes stored_bytes left_over_bytes reuse_ratio sorted left_out spread partitions warnings";
-    has_keys(&backup(0, &["--dry-run"], 0), report);
+    result_has_keys(&backup(0, &["--dry-run"], 0), report);
     fs::write(days[0].join("host0/data0/nebula/1/checkpoints/day0/data/LOCK"), "").unwrap();
     let first = backup(0, &["--label", "one", "--tag", "t"], 0);
-    has_keys(&first, report);
+    result_has_keys(&first, report);
     has_keys(&first["left_out"][0], "pattern files bytes");
     has_keys(&first["sorted"], "files bytes copied_bytes literal_bytes kept_bytes fallbacks");
     has_keys(&backup(1, &["--label", "two"], 0)["spread"][0], "partition replicas commit_min commit_max");
     let list = esker.json(&["list"], 0);
-    has_keys(&list, "now_ms backups findings");
+    result_has_keys(&list, "now_ms backups findings");
     has_keys(&list["backups"][0], LINE);
     assert_eq!(list["backups"][0]["tags"][0], "t");
     let show = esker.json(&["show", "two"], 0);
-    let details = "written_by session encoders sorted read_bytes reused_bytes warning_texts tree spread";
-    has_keys(&show, &format!("{LINE} {details}"));
+    let details = "written_by session origin encoders sorted read_bytes reused_bytes warning_texts tree spread";
+    result_has_keys(&show, &format!("{LINE} {details}"));
     has_keys(&show["tree"][0], "host files bytes engines");
     let engine = "space data_path folder files bytes comparator merge_operator column_families format_version_max database_id replicas";
     has_keys(&show["tree"][0]["engines"][0], engine);
@@ -55,36 +62,46 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     let ls = esker.run(&["ls", "one", "--json"]).exits(0).json_lines();
     ls.iter().for_each(|line| has_keys(line, "host path kind mode uid gid mtime_ms bytes blake3 target"));
     let target = esker.path("target");
-    let restored = "id label dry_run hosts files others bytes kept_bytes duration_ms owners protected";
-    has_keys(&esker.json(&["restore", "one", "--target", target.to_str().unwrap(), "--dry-run"], 0), restored);
-    has_keys(&esker.json(&["restore", "one", "--target", target.to_str().unwrap()], 0), restored);
+    let restored =
+        "id label dry_run hosts files others bytes kept_bytes duration_ms owners protected cold missing missing_unnamed missing_parts";
+    result_has_keys(&esker.json(&["restore", "one", "--target", target.to_str().unwrap(), "--dry-run"], 0), restored);
+    result_has_keys(&esker.json(&["restore", "one", "--target", target.to_str().unwrap()], 0), restored);
     let fsck = esker.json(&["fsck"], 0);
-    let checked = "level complete backups damaged_backups packs packs_read files bytes engines protected findings duration_ms";
-    has_keys(&fsck, checked);
+    let checked = "level complete backups damaged_backups packs packs_read files bytes engines protected store findings duration_ms";
+    result_has_keys(&fsck, checked);
     let stats = esker.json(&["stats"], 0);
-    has_keys(
+    result_has_keys(
         &stats,
         "backups logical_bytes data_pack_bytes meta_bytes packs chunks needed_bytes unneeded_bytes sorted per_backup per_host",
     );
     has_keys(&stats["per_backup"][0], USAGE);
     has_keys(&stats["per_host"][0], USAGE);
     let diff = esker.json(&["diff", "one", "two"], 0);
-    has_keys(&diff, "from to engines files chunks_removed chunk_bytes_removed chunks_added chunk_bytes_added");
+    result_has_keys(&diff, "from to engines files chunks_removed chunk_bytes_removed chunks_added chunk_bytes_added");
     has_keys(&diff["engines"][0], "host engine added removed changed equal bytes");
     has_keys(&diff["files"][0], "change host engine path bytes_from bytes_to");
     let held = esker.json(&["forget", "one", "--hold"], 0);
     has_keys(&held[0], DECISION);
     let forgot = esker.json(&["forget", "two"], 0);
-    has_keys(&forgot, "dry_run kept forgotten");
+    result_has_keys(&forgot, "dry_run kept forgotten");
     has_keys(&forgot["forgotten"][0], DECISION);
     let key = esker.json(&["key", "add", "--recovery"], 0);
-    has_keys(&key, "id recovery_key");
+    result_has_keys(&key, "id recovery_key");
     has_keys(&esker.json(&["key", "list"], 0)[0], "id kind damage");
-    has_keys(&esker.json(&["key", "remove", key["id"].as_str().unwrap()], 0), "removed");
+    result_has_keys(&esker.json(&["key", "remove", key["id"].as_str().unwrap()], 0), "removed");
     has_keys(&esker.json(&["version"], 0), "version format");
     fs::remove_dir_all(esker.repo().join("packs/data")).unwrap();
     let damaged = esker.json(&["fsck"], 3);
     has_keys(&damaged["findings"][0], "severity object what files files_touched partitions backups help");
+    let repaired = esker.json(&["fsck", "--repair"], 3);
+    has_keys(&repaired, &format!("{checked} repair"));
+    let mended = "objects indexed_packs removed_segments config mended_chunks from_packs from_repository from_files from_backups \
+        copied_chunks stored_bytes lost_chunks lost notes";
+    has_keys(&repaired["repair"], mended);
+    has_keys(&repaired["repair"]["lost"][0], "id label files bytes unnamed names partitions parts");
+    let partial = esker.json(&["restore", "one", "--partial", "--target", esker.path("partial").to_str().unwrap()], 4);
+    has_keys(&partial, restored);
+    has_keys(&partial["missing"][0], "host path bytes why");
     has_keys(&esker.json(&["show", "three"], 2), "error exit");
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use esker_testkit::cluster::{checkpoint_dir, host_name};
 use esker_testkit::tree::tree_bytes;
@@ -45,6 +46,27 @@ fn write(db: &DB, round: u64) {
         db.put(format!("entry {entry:08}"), noise(round * 10_000 + entry, 50)).unwrap();
     }
     db.flush().unwrap();
+}
+
+#[test]
+fn an_engine_of_more_tables_than_files_may_be_open_is_restored() {
+    let esker = Esker::plain(&[]);
+    let db = live(&esker.path("live"), 0);
+    for table in 0..120u64 {
+        (0..100u64).for_each(|entry| db.put(format!("{table:03} {entry:04}"), noise(table * 100 + entry, 50)).unwrap());
+        db.flush().unwrap();
+    }
+    let folder = esker.path("checkpoint");
+    checkpoint_of(&db, &folder);
+    let report = back_up(&esker, &folder, "one", &[]);
+    assert_eq!(number(&report["sorted"], "files"), 120);
+    let target = esker.path("target");
+    let restore = esker.command(&["restore", "one", "--target", target.to_str().unwrap()]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(restore.get_program()).args(restore.get_args());
+    limited.envs(restore.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    esker.run_command(&mut limited).exits(0);
+    assert_restored(&folder, &target.join("h"), &[]);
 }
 
 #[test]

@@ -191,6 +191,7 @@ fn what_does_not_fit_a_store_is_wrong_usage() {
     run("s3://", &[], "names no bucket");
     run("az://c", &[], "AZURE_STORAGE_ACCOUNT_NAME");
     run("/tmp", &["region=x"], "store options are for");
-    let esker = Esker::in_store("s3://no-such-bucket/x", Garage::shared().variables());
+    let garage = Garage::shared();
+    let esker = Esker::in_store("s3://no-such-bucket/x", garage.variables());
     esker.run(&["init"]).exits(1).says("make it first");
 }

@@ -218,6 +218,9 @@ pub struct Restore {
     /// Only say what would be written, and which packs would have to thaw
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+    /// Of a damaged backup, restore every file that is whole, and list the others in .esker-missing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub partial: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -261,8 +264,27 @@ pub struct Fsck {
     #[arg(long, value_name = "FOLDER")]
     pub scratch: Option<PathBuf>,
     /// Write nothing to the repository, not even that it was checked
-    #[arg(long)]
+    #[arg(long, conflicts_with = "repair")]
     pub no_remember: bool,
+    /// Mend what is found: index segments from packs, lost chunks from what is left of packs, from --from and from --host.
+    /// Nothing that can still be read is deleted; says what is still lost
+    #[arg(long, conflicts_with = "backup")]
+    pub repair: bool,
+    /// A host and a folder that may still have its files: the checkpoint that was backed up, a later one, or the data itself
+    #[arg(long = "host", value_name = "NAME=FOLDER", requires = "repair")]
+    pub hosts: Vec<String>,
+    /// The cluster file that the backups were made with; its hosts, unless --host names others
+    #[arg(long, value_name = "FILE.toml", requires = "repair")]
+    pub cluster: Option<PathBuf>,
+    /// A second repository that may have what is lost; nothing is written there
+    #[arg(long, value_name = "LOCATION", requires = "repair")]
+    pub from: Option<String>,
+    /// File with the passphrase of --from (otherwise ESKER_FROM_PASSPHRASE, or what opens the repository)
+    #[arg(long, value_name = "FILE", requires = "from")]
+    pub from_passphrase_file: Option<PathBuf>,
+    /// As --store-option, for --from
+    #[arg(long = "from-store-option", value_name = "KEY=VALUE", requires = "from")]
+    pub from_store_options: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,11 @@ mod verbs;
 
 use clap::Parser;
 
+/// A merge fills and empties buffers of a megabyte by the hundred. The C library gives their pages back each time and takes
+/// them again one by one: a fifth of the time of a backup (docs/development.md). How it is set up: .cargo/config.toml.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     let arguments = match args::Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -13,7 +13,7 @@ use crate::output::Output;
 
 /// The environment variable that opens a repository.
 pub const PASSPHRASE: &str = "ESKER_PASSPHRASE";
-/// The environment variable that opens the repository that a copy reads.
+/// The environment variable that opens a second repository: the one that a copy or a repair reads.
 pub const FROM_PASSPHRASE: &str = "ESKER_FROM_PASSPHRASE";
 /// The environment variable that holds a passphrase to be added.
 pub const NEW_PASSPHRASE: &str = "ESKER_NEW_PASSPHRASE";

@@ -10,6 +10,8 @@ pub const FIRST: u16 = 1;
 pub const SORTED_RUNS: u16 = 2;
 /// The format in which a manifest says of which backup it is a copy.
 pub const COPIES: u16 = 3;
+/// The format in which verification records say what backups have lost.
+pub const LOSSES: u16 = 2;
 /// The newest format of any kind of object that this version reads and writes.
 pub const NEWEST: u16 = COPIES;
 
@@ -18,6 +20,7 @@ pub fn newest(kind: ObjectKind) -> u16 {
     match kind {
         ObjectKind::Manifest => COPIES,
         ObjectKind::DataPack | ObjectKind::MetaPack | ObjectKind::IndexSegment => SORTED_RUNS,
+        ObjectKind::Verification => LOSSES,
         _ => FIRST,
     }
 }

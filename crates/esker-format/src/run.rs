@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::error::{FormatError, Result};
 use crate::limits::{CHUNK_PLAIN_MAX, RUN_ENTRIES_MAX, RUN_KEYS_MAX, TIMESTAMP_MAX};
-use crate::trailers::{read_sequences, write_sequences};
+use crate::trailers::{read_sequences_into, write_sequences};
 use crate::wire::{Reader, Writer};
 
 /// How the keys of a run or table are sorted, byte by byte.
@@ -116,6 +116,13 @@ impl Run {
     /// Bytes of all keys and values.
     pub fn entry_bytes(&self) -> usize {
         self.keys.len() + self.values.len()
+    }
+
+    /// Bytes of memory that it takes, room for more included.
+    pub fn memory_bytes(&self) -> usize {
+        let bytes = self.keys.capacity() + self.values.capacity() + self.timestamps.capacity();
+        let ends = (self.key_ends.capacity() + self.value_ends.capacity()) * size_of::<u32>();
+        bytes + ends + self.trailers.capacity() * size_of::<u64>()
     }
 
     /// Adds an entry behind all others. The caller keeps the order, [`encode`](Self::encode) checks it. What is missing of
@@ -237,11 +244,22 @@ impl Run {
     /// # Errors
     /// Whatever is wrong with the bytes: also keys out of order, or a prefix that is not stored as shared.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
+        Self::decode_reusing(Self::default(), bytes)
+    }
+
+    /// As `decode`; the new run takes over the memory of one that is done with.
+    ///
+    /// # Errors
+    /// As `decode`.
+    pub fn decode_reusing(mut done: Self, bytes: &[u8]) -> Result<Self> {
         if bytes.len() > CHUNK_PLAIN_MAX {
             return Err(over("run", bytes.len(), CHUNK_PLAIN_MAX));
         }
+        done.clear();
+        let mut run = done;
         let mut input = Reader::new(bytes);
-        let mut run = Self::new(KeyOrder::read(&mut input)?, input.u8("timestamp size")?);
+        run.order = KeyOrder::read(&mut input)?;
+        run.timestamp_size = input.u8("timestamp size")?;
         let entries = input.varint_max("entries", RUN_ENTRIES_MAX as u64)?;
         let entries = usize::try_from(entries).unwrap_or(0);
         check(entries, 0, run.timestamp_size)?;
@@ -253,12 +271,24 @@ impl Run {
         run.key_ends.reserve_exact(room);
         run.value_ends.reserve_exact(room);
         run.read_keys(entries, shared, suffix_lens, suffixes)?;
-        run.values = column("values")?.to_vec();
+        run.values.extend_from_slice(column("values")?);
         run.read_value_ends(entries, value_lens)?;
-        run.trailers = read_sequences(&mut input, entries)?;
-        run.timestamps = input.raw(entries * usize::from(run.timestamp_size), "timestamps")?.to_vec();
+        read_sequences_into(&mut input, entries, &mut run.trailers)?;
+        run.timestamps.extend_from_slice(input.raw(entries * usize::from(run.timestamp_size), "timestamps")?);
         input.finish("run")?;
         Ok(run)
+    }
+
+    /// Removes all entries and keeps the memory.
+    fn clear(&mut self) {
+        let Self { order: _, timestamp_size: _, keys, key_ends, values, value_ends, trailers, timestamps } = self;
+        for bytes in [keys, values, timestamps] {
+            bytes.clear();
+        }
+        for ends in [key_ends, value_ends] {
+            ends.clear();
+        }
+        trailers.clear();
     }
 
     fn read_keys(&mut self, entries: usize, shared: &[u8], lens: &[u8], suffixes: &[u8]) -> Result<()> {

@@ -25,27 +25,38 @@ pub(crate) fn write_sequences(out: &mut Writer, trailers: &[u64]) {
 
 /// Reads the column of `count` trailers, which the caller has bounded.
 pub(crate) fn read_sequences(input: &mut Reader<'_>, count: usize) -> Result<Vec<u64>> {
+    let mut trailers = Vec::new();
+    read_sequences_into(input, count, &mut trailers)?;
+    Ok(trailers)
+}
+
+/// As `read_sequences`, in place of what `trailers` holds.
+pub(crate) fn read_sequences_into(input: &mut Reader<'_>, count: usize, trailers: &mut Vec<u64>) -> Result<()> {
     let types = input.raw(count, "types")?;
     let least = input.varint_max("least sequence number", (1 << 56) - 1)?;
     let width = input.u8("width of sequence numbers")?;
     if width > SEQUENCE_LEN {
         return Err(FormatError::OverLimit { field: "width of sequence numbers", found: width.into(), limit: SEQUENCE_LEN.into() });
     }
-    let mut offsets = vec![0u64; count];
+    trailers.clear();
+    trailers.resize(count, 0);
     for plane in 0..width {
-        for (offset, byte) in offsets.iter_mut().zip(input.raw(count, "sequence numbers")?) {
+        for (offset, byte) in trailers.iter_mut().zip(input.raw(count, "sequence numbers")?) {
             *offset |= u64::from(*byte) << (8 * plane);
         }
     }
     let bad = |found: &str| FormatError::BadValue { field: "sequence numbers", found: found.into() };
-    let (min, max) = (offsets.iter().min().copied().unwrap_or(0), offsets.iter().max().copied().unwrap_or(0));
+    let (min, max) = (trailers.iter().min().copied().unwrap_or(0), trailers.iter().max().copied().unwrap_or(0));
     if min != 0 || width_of(max) != width || (count == 0 && least != 0) {
         return Err(bad("a column that is not in its shortest form"));
     }
     if max > ((1 << 56) - 1) - least {
         return Err(bad("a number over 56 bits"));
     }
-    Ok(offsets.into_iter().zip(types).map(|(offset, kind)| (least + offset) << 8 | u64::from(*kind)).collect())
+    for (trailer, kind) in trailers.iter_mut().zip(types) {
+        *trailer = (least + *trailer) << 8 | u64::from(*kind);
+    }
+    Ok(())
 }
 
 /// Bytes that a number needs.

@@ -1,6 +1,7 @@
 //! What fsck proved, and when (format-spec chapter 12).
 
 use crate::error::{FormatError, Result};
+use crate::formats::{FIRST, LOSSES};
 use crate::ids::ObjectId;
 use crate::limits::NAME_MAX;
 use crate::wire::{Reader, Record, Writer};
@@ -53,6 +54,19 @@ pub struct Verification {
     pub backups: Vec<BackupVerdict>,
     /// Packs whose every frame was read and found whole.
     pub packs: Vec<ObjectId>,
+    /// What damaged backups have lost. With any the record is of the format that has them.
+    pub losses: Vec<Loss>,
+}
+
+/// What one backup has lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// The backup's manifest.
+    pub manifest: ObjectId,
+    /// Files that cannot be restored, as far as was looked.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The outcome for one backup.
@@ -92,14 +106,35 @@ impl Record for BackupVerdict {
     }
 }
 
+impl Record for Loss {
+    const NAME: &'static str = "loss";
+
+    fn write(&self, out: &mut Writer) {
+        out.raw(&self.manifest.0);
+        out.varint(self.files);
+        out.varint(self.bytes);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { manifest: ObjectId(input.array("manifest")?), files: input.varint("files")?, bytes: input.varint("bytes")? })
+    }
+}
+
 impl Record for Verification {
     const NAME: &'static str = "verification record";
+
+    fn format(&self) -> u16 {
+        if self.losses.is_empty() { FIRST } else { LOSSES }
+    }
 
     fn write(&self, out: &mut Writer) {
         out.u64(self.at_ms);
         out.text(&self.written_by);
         out.list(&self.backups, |out, verdict| verdict.write(out));
         out.list(&self.packs, |out, id| out.raw(&id.0));
+        if !self.losses.is_empty() {
+            out.list(&self.losses, |out, loss| loss.write(out));
+        }
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
@@ -108,6 +143,7 @@ impl Record for Verification {
             written_by: input.text("written by", NAME_MAX)?,
             backups: input.list("backups", 35, BackupVerdict::read)?,
             packs: input.list("packs", 32, |input| input.array("pack").map(ObjectId))?,
+            losses: if input.format() < LOSSES { Vec::new() } else { input.list("losses", 34, Loss::read)? },
         })
     }
 }

@@ -238,12 +238,14 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn varint(&mut self, field: &'static str) -> Result<u64> {
         // Most numbers are small, and there are millions of them.
-        if let Some((byte @ ..0x80, rest)) = self.rest.split_first() {
-            self.rest = rest;
-            self.offset = self.offset.wrapping_add(1);
-            return Ok(u64::from(*byte));
-        }
-        self.long_varint(field)
+        let (value, rest, taken) = match self.rest {
+            [byte @ ..0x80, rest @ ..] => (u64::from(*byte), rest, 1),
+            [low, high @ 1..0x80, rest @ ..] => (u64::from(low & 0x7f) | u64::from(*high) << 7, rest, 2),
+            _ => return self.long_varint(field),
+        };
+        self.rest = rest;
+        self.offset = self.offset.wrapping_add(taken);
+        Ok(value)
     }
 
     fn long_varint(&mut self, field: &'static str) -> Result<u64> {

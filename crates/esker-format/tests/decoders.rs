@@ -25,7 +25,7 @@ use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
 use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
 use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, RunUse, TableBlocks, TableRest, TrailerSource};
-use esker_format::verification::{BackupVerdict, Level, Verification};
+use esker_format::verification::{BackupVerdict, Level, Loss, Verification};
 use esker_format::wire::Record;
 use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
 use proptest::collection::vec;
@@ -301,12 +301,9 @@ fn manifest() -> impl Strategy<Value = Manifest> {
 fn verification() -> impl Strategy<Value = Verification> {
     let verdict = (object(), prop::sample::select(Level::ALL.to_vec()), any::<bool>(), any::<u64>())
         .prop_map(|(manifest, level, complete, findings)| BackupVerdict { manifest, level, complete, findings });
-    (any::<u64>(), text(), vec(verdict, 0..4), objects()).prop_map(|(at_ms, written_by, backups, packs)| Verification {
-        at_ms,
-        written_by,
-        backups,
-        packs,
-    })
+    let loss = (object(), any::<u64>(), any::<u64>()).prop_map(|(manifest, files, bytes)| Loss { manifest, files, bytes });
+    (any::<u64>(), text(), vec(verdict, 0..4), objects(), vec(loss, 0..3))
+        .prop_map(|(at_ms, written_by, backups, packs, losses)| Verification { at_ms, written_by, backups, packs, losses })
 }
 
 fn forgotten() -> impl Strategy<Value = Forgotten> {
@@ -443,6 +440,7 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         samples::doomed().to_bytes(),
         samples::forgotten().to_bytes(),
         samples::verification().to_bytes(),
+        samples::verification_with_losses().to_bytes(),
         samples::note().to_bytes(),
         seal_object(&Sealing::Plain, ObjectKind::Note, "", [1; 32], &samples::note()).unwrap(),
         print_recovery(&[9; 32]).into_bytes(),

@@ -253,7 +253,7 @@ fn chapter_11_doomed() {
 
 #[test]
 fn chapter_12_verification() {
-    chapter("12-verification.txt", ObjectKind::Verification, &[samples::verification()]);
+    chapter("12-verification.txt", ObjectKind::Verification, &[samples::verification(), samples::verification_with_losses()]);
 }
 
 #[test]

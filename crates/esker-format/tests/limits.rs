@@ -27,6 +27,7 @@ use esker_format::sealed_object::{open_object, seal_object};
 use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{PieceBuilder, TableType, decode_piece, encode_piece, encode_single};
 use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, TableBlocks, TableRest, TrailerSource};
+use esker_format::verification::Verification;
 use esker_format::wire::{Record, Writer};
 use esker_format::{ChunkId, FormatError, Result};
 use samples::{encrypted, plain};
@@ -197,12 +198,14 @@ fn each_kind_of_control_object_has_formats_of_its_own() {
         match kind {
             ObjectKind::Manifest => open_object::<Manifest>(&plain(), kind, "", &object).map(drop),
             ObjectKind::IndexSegment => open_object::<IndexSegment>(&plain(), kind, "", &object).map(drop),
+            ObjectKind::Verification => open_object::<Verification>(&plain(), kind, "", &object).map(drop),
             _ => open_object::<Note>(&plain(), kind, "", &object).map(drop),
         }
     };
     let kinds = [
         (ObjectKind::Manifest, sealed(ObjectKind::Manifest, &samples::manifest()), 3),
         (ObjectKind::IndexSegment, sealed(ObjectKind::IndexSegment, &samples::index_segment()), 2),
+        (ObjectKind::Verification, sealed(ObjectKind::Verification, &samples::verification()), 2),
         (ObjectKind::Note, sealed(ObjectKind::Note, &samples::note()), 1),
     ];
     for (kind, object, newest) in kinds {
@@ -219,6 +222,15 @@ fn each_kind_of_control_object_has_formats_of_its_own() {
             }
         }
     }
+}
+
+#[test]
+fn a_verification_record_says_what_is_lost_from_its_second_format_on() {
+    let record = samples::verification_with_losses();
+    let object = sealed(ObjectKind::Verification, &record).unwrap();
+    assert_eq!(object[6], 2);
+    assert_eq!(open_object::<Verification>(&plain(), ObjectKind::Verification, "", &object).unwrap(), record);
+    assert!(Verification::from_bytes(&record.to_bytes()).is_err(), "the first format has no losses");
 }
 
 #[test]

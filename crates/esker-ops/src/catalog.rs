@@ -7,7 +7,7 @@ use esker_cluster::path::escaped;
 use esker_format::file_table::Node;
 use esker_repo::Repository;
 use esker_repo::manifests::{Backup, Standing, read_engine};
-use esker_repo::notes::{NoteState, Notes, Verifications, Verified};
+use esker_repo::notes::{NoteState, Notes, Verifications};
 use esker_repo::reader::{ChunkReader, ReadContext};
 use serde::Serialize;
 
@@ -47,6 +47,10 @@ pub struct BackupLine {
     pub verified_level: Option<&'static str>,
     /// When that was.
     pub verified_ms: Option<u64>,
+    /// Files that a check found lost, as long as it counts as damaged.
+    pub lost_files: u64,
+    /// Their bytes.
+    pub lost_bytes: u64,
     /// Whether it is held.
     pub held: bool,
     /// Its tags.
@@ -308,7 +312,7 @@ pub(crate) fn line(backup: &Backup, notes: &Notes, verifications: &Verifications
     let manifest = &backup.manifest;
     let nothing = NoteState::default();
     let note = notes.by_backup.get(&backup.id).unwrap_or(&nothing);
-    let verified = verifications.by_backup.get(&backup.id).copied().unwrap_or(Verified { whole: None, damaged: None });
+    let verified = verifications.by_backup.get(&backup.id).copied().unwrap_or_default();
     let status = match (backup.standing, verified.damaged) {
         (_, Some(_)) => "damaged",
         (Standing::Undecided, None) => "undecided",
@@ -329,6 +333,8 @@ pub(crate) fn line(backup: &Backup, notes: &Notes, verifications: &Verifications
         stored_bytes: manifest.totals.stored_data + manifest.totals.stored_meta,
         verified_level: verified.whole.map(|(level, _)| level.name()),
         verified_ms: verified.whole.map(|(_, at_ms)| at_ms),
+        lost_files: verified.lost.map_or(0, |(files, _)| files),
+        lost_bytes: verified.lost.map_or(0, |(_, bytes)| bytes),
         held: note.held,
         tags: note.tags(manifest).to_vec(),
         warnings: manifest.warnings.len() as u64,

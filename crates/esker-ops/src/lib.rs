@@ -12,6 +12,7 @@ pub mod forget;
 pub mod fsck;
 pub mod job;
 mod rebuild;
+pub mod repair;
 pub mod restore;
 pub mod rows;
 mod run_cache;
@@ -21,6 +22,7 @@ pub mod stats;
 mod sweep;
 pub mod thaw;
 pub mod time;
+mod walk_left;
 
 pub use error::{OpsError, Result};
 pub use job::{Cancel, Job, Progress, Silent};

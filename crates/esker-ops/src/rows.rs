@@ -61,7 +61,7 @@ pub fn walk_rows(
 }
 
 /// Whether a path is a folder or stands in it.
-fn is_below(path: &[u8], folder: &[u8]) -> bool {
+pub(crate) fn is_below(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 

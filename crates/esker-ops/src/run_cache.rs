@@ -11,6 +11,10 @@ use esker_repo::reader::{ChunkReader, ReadContext};
 
 use crate::error::{OpsError, Result};
 
+/// Runs whose memory waits for others, at most,
+const DONE_MAX: usize = 16;
+/// and the bytes of one of them, at most: nearly all runs are of a megabyte.
+const DONE_BYTES_MAX: usize = 3 << 20;
 /// Bytes of decoded runs that are kept for later, at most; what is dropped too early is fetched again.
 const KEPT_BYTES_MAX: usize = 128 << 20;
 
@@ -31,6 +35,8 @@ struct State {
     by_age: BTreeMap<u64, ChunkId>,
     kept_bytes: usize,
     clock: u64,
+    /// Runs that nobody needs any more, for their memory: new memory would have to be cleared page by page.
+    done: Vec<Run>,
 }
 
 /// Runs shared by the workers of a sweep.
@@ -108,7 +114,9 @@ impl RunCache {
         let fetched = ordered.map_err(OpsError::from).and_then(|ordered| {
             reader.read_each::<OpsError, _>(context, &ordered, |position, place, bytes| {
                 let Some(id) = ordered.get(position) else { return Ok(()) };
-                let run = Arc::new(Run::decode(bytes).map_err(RepoError::object(format!("run {id}")))?);
+                let done = self.lock().done.pop().unwrap_or_default();
+                let run = Run::decode_reusing(done, bytes).map_err(|source| RepoError::Object { path: format!("run {id}"), source })?;
+                let run = Arc::new(run);
                 found.insert(*id, Arc::clone(&run));
                 self.lock().keep(*id, run);
                 place.map_or(Ok(()), was_read)
@@ -170,7 +178,11 @@ impl State {
         if let Some(Slot::Here { run, since }) = self.slots.get(id) {
             self.kept_bytes -= run.entry_bytes();
             self.by_age.remove(since);
-            self.slots.remove(id);
+            if let Some(Slot::Here { run, .. }) = self.slots.remove(id)
+                && self.done.len() < DONE_MAX
+            {
+                self.done.extend(Arc::into_inner(run).filter(|run| run.memory_bytes() <= DONE_BYTES_MAX));
+            }
         }
     }
 }

@@ -81,6 +81,11 @@ impl Selection {
         self.hosts.is_empty() && self.spaces.is_empty() && self.paths.is_empty()
     }
 
+    /// Whether less than whole hosts are chosen.
+    pub(crate) fn is_narrower_than_hosts(&self) -> bool {
+        !self.spaces.is_empty() || !self.paths.is_empty()
+    }
+
     /// The choice as text, the same for the same choice.
     pub fn text(&self) -> &str {
         &self.text

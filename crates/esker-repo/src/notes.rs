@@ -39,12 +39,14 @@ pub struct Notes {
 }
 
 /// What verification is remembered of one backup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verified {
     /// The deepest level at which it was found whole, and when, milliseconds since 1970.
     pub whole: Option<(Level, u64)>,
     /// The newest verdict that found damage, if no later one at its level or deeper found the backup whole.
     pub damaged: Option<(Level, u64, u64)>,
+    /// Files that were found lost, and their bytes, as long as the backup counts as damaged.
+    pub lost: Option<(u64, u64)>,
 }
 
 /// What is remembered of earlier checks.
@@ -118,7 +120,12 @@ impl Repository {
                 state.packs.insert(*pack, record.at_ms);
             }
             for verdict in &record.backups {
-                state.by_backup.entry(verdict.manifest).or_insert(Verified { whole: None, damaged: None }).add(verdict, record.at_ms);
+                state.by_backup.entry(verdict.manifest).or_default().add(verdict, record.at_ms);
+            }
+            for loss in &record.losses {
+                if let Some(verified) = state.by_backup.get_mut(&loss.manifest).filter(|verified| verified.damaged.is_some()) {
+                    verified.lost = Some((loss.files, loss.bytes));
+                }
             }
         }
         Ok(state)
@@ -134,7 +141,7 @@ impl Verified {
                 self.whole = Some((verdict.level, at_ms));
             }
             if self.damaged.is_some_and(|(level, ..)| verdict.level >= level) {
-                self.damaged = None;
+                (self.damaged, self.lost) = (None, None);
             }
         }
     }

@@ -15,8 +15,10 @@ use crate::index::{Index, Location, PackEntry, SharedIndex};
 use crate::listing::Listing;
 use crate::repository::Repository;
 
-/// Bytes fetched in one request, at most.
+/// Bytes fetched in one request, at most,
 const FETCH_BYTES_MAX: u64 = 8 << 20;
+/// and from a folder, whose requests cost next to nothing: so much stays in the processor's cache until it is decoded.
+const FETCH_BYTES_NEAR: u64 = 1 << 20;
 /// Bytes between two frames that are fetched along rather than skipped,
 const GAP_BYTES_MAX: u64 = 256 << 10;
 /// and the share of a request that such bytes may take: one in so many.
@@ -222,7 +224,8 @@ impl ChunkReader {
 
     /// How many of the first places are fetched in one request: at least one, and then none that the cache has.
     fn together(&self, index: &Index, places: &[Option<Location>]) -> Result<usize> {
-        let count = coalesce(places);
+        let bytes_max = if self.repository.store.is_local() { FETCH_BYTES_NEAR } else { FETCH_BYTES_MAX };
+        let count = coalesce(places, bytes_max);
         let Some(cache) = &self.frames else { return Ok(count) };
         for (number, place) in places.iter().enumerate().take(count).skip(1) {
             if let Some(place) = place
@@ -363,8 +366,8 @@ fn not_indexed(chunk: &ChunkId) -> RepoError {
     RepoError::ChunkLost { chunk: *chunk, why: "no pack in the store holds it".into() }
 }
 
-/// How many of the first places can be fetched in one request: at least one.
-fn coalesce(places: &[Option<Location>]) -> usize {
+/// How many of the first places can be fetched in one request of so many bytes: at least one.
+fn coalesce(places: &[Option<Location>], bytes_max: u64) -> usize {
     let Some(Some(first)) = places.first() else { return 1 };
     let start = u64::from(first.frame.offset);
     let mut previous = first;
@@ -376,7 +379,7 @@ fn coalesce(places: &[Option<Location>]) -> usize {
         let Some(gap) = gap.filter(|gap| place.pack == first.pack && *gap <= GAP_BYTES_MAX) else { break };
         let span = end_of(place) - start;
         gaps += gap;
-        if span > FETCH_BYTES_MAX || gaps * GAP_SHARE > span {
+        if span > bytes_max || gaps * GAP_SHARE > span {
             break;
         }
         previous = place;

@@ -153,7 +153,11 @@ mod tests {
         assert!(!map.insert(&[0, 0]).unwrap());
         assert_eq!(map.get(&[3]).unwrap().unwrap(), value);
         let mut keys = Vec::new();
-        map.for_each(|key, _| Ok(keys.push(key.to_vec()))).unwrap();
+        map.for_each(|key, _| {
+            keys.push(key.to_vec());
+            Ok(())
+        })
+        .unwrap();
         assert_eq!(keys.len(), 16);
         assert!(keys.is_sorted());
         drop(map);

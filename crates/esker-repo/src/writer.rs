@@ -82,6 +82,10 @@ pub struct Writer {
     sorted_runs: bool,
     /// Chunks that were found damaged while this writer was at work.
     bad: Mutex<HashSet<ChunkId>>,
+    /// The only chunks that it stores, if not all.
+    only: Mutex<Option<HashSet<ChunkId>>>,
+    /// Chunks that callers were asked to submit.
+    claimed: AtomicU64,
 }
 
 /// What a writer finds in steps (2) and (3).
@@ -128,6 +132,8 @@ impl View {
             distrust: self.distrust,
             sorted_runs: self.sorted_runs,
             bad: Mutex::default(),
+            only: Mutex::default(),
+            claimed: AtomicU64::new(0),
         }
     }
 }
@@ -233,17 +239,35 @@ impl Writer {
         self.bad.lock().unwrap_or_else(PoisonError::into_inner).insert(*chunk);
     }
 
+    /// From now on it stores only these chunks and takes all others for stored; `None` stores all again. Gives what it was
+    /// restricted to and has not stored.
+    pub fn restrict(&self, only: Option<HashSet<ChunkId>>) -> HashSet<ChunkId> {
+        std::mem::replace(&mut *self.only.lock().unwrap_or_else(PoisonError::into_inner), only).unwrap_or_default()
+    }
+
+    /// How many claims came out as new.
+    pub fn claimed(&self) -> u64 {
+        self.claimed.load(Ordering::SeqCst)
+    }
+
     /// Asks for a chunk; after `New` the caller must submit it.
     ///
     /// # Errors
     /// `Cache`.
     pub fn claim(&self, chunk: &ChunkId) -> Result<Claim> {
+        if let Some(only) = &mut *self.only.lock().unwrap_or_else(PoisonError::into_inner) {
+            let claim = if only.remove(chunk) && self.claims.insert(&chunk.0)? { Claim::New } else { Claim::Mine };
+            self.claimed.fetch_add(u64::from(claim == Claim::New), Ordering::SeqCst);
+            return Ok(claim);
+        }
         if let Some(known) = self.exists(chunk)?
             && self.is_whole(chunk)?
         {
             return Ok(known);
         }
-        Ok(if self.claims.insert(&chunk.0)? { Claim::New } else { Claim::Mine })
+        let claim = if self.claims.insert(&chunk.0)? { Claim::New } else { Claim::Mine };
+        self.claimed.fetch_add(u64::from(claim == Claim::New), Ordering::SeqCst);
+        Ok(claim)
     }
 
     /// Whether a known chunk reads whole; without distrust it is taken to.

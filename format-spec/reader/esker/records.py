@@ -442,16 +442,30 @@ class Verdict:
 
 
 @dataclass
+class Loss:
+    manifest: bytes
+    files: int
+    bytes: int
+
+    @classmethod
+    def read(cls, r: Reader):
+        return cls(r.raw(32, "manifest"), r.varint("files"), r.varint("bytes"))
+
+
+@dataclass
 class Verification:
     at_ms: int
     written_by: str
     backups: list
     packs: list
+    losses: list
 
     @classmethod
     def read(cls, r: Reader):
         at_ms, written_by = r.u64("time"), r.text("written by", limits.NAME_MAX)
-        return cls(at_ms, written_by, r.items("backups", 35, lambda: Verdict.read(r)), r.ids("packs"))
+        backups, packs = r.items("backups", 35, lambda: Verdict.read(r)), r.ids("packs")
+        losses = r.items("losses", 34, lambda: Loss.read(r)) if r.format >= 2 else []
+        return cls(at_ms, written_by, backups, packs, losses)
 
 
 @dataclass

@@ -45,7 +45,7 @@ pub fn run(global: &Global, args: &Backup, output: &Output) -> Outcome {
 }
 
 /// `NAME=FOLDER`
-fn host(text: &str) -> Result<(String, PathBuf), OpsError> {
+pub fn host(text: &str) -> Result<(String, PathBuf), OpsError> {
     match text.split_once('=') {
         Some((name, folder)) if !name.is_empty() && !folder.is_empty() => Ok((name.to_owned(), PathBuf::from(folder))),
         _ => Err(OpsError::Usage(format!("--host {text}: give it as NAME=FOLDER"))),

@@ -20,6 +20,9 @@ pub fn run(global: &Global, output: &Output) -> Outcome {
         }
         let rows = backups.backups.iter().map(|line| {
             let mut status = line.status.to_owned();
+            if line.lost_files > 0 {
+                status.push_str(&format!(", {} lost ({})", human::count(line.lost_files, "file"), human::bytes(line.lost_bytes)));
+            }
             if line.held {
                 status.push_str(", held");
             }

@@ -1,7 +1,7 @@
 //! `restore`
 
 use esker_ops::OpsError;
-use esker_ops::restore::{RestoreReport, RestoreRequest};
+use esker_ops::restore::{RestoreReport, RestoreRequest, restore_partial};
 use esker_ops::thaw::{ColdPack, Thawing, cold_packs, restore_when_thawed};
 use esker_repo::store::classes::{ThawRequest, ThawTier, Warmth};
 use serde::Serialize;
@@ -12,6 +12,9 @@ use crate::exit::Exit;
 use crate::human;
 use crate::open;
 use crate::output::{Output, facts};
+
+/// Missing files that are printed; .esker-missing and JSON have all.
+const FILES_SHOWN: usize = 10;
 
 pub fn run(global: &Global, args: &Restore, output: &Output) -> Outcome {
     let repository = open::open(global, output)?;
@@ -28,7 +31,13 @@ pub fn run(global: &Global, args: &Restore, output: &Output) -> Outcome {
         cold_lines(packs).iter().for_each(|line| output.say(line));
         cold = packs.to_vec();
     };
-    let restored = restore_when_thawed(&repository, &request, Thawing { request: thaw, wait: args.wait_for_thaw, found: &mut found }, &job);
+    let restored = match args.partial {
+        true => restore_partial(&repository, &request, &job),
+        false => {
+            let thawing = Thawing { request: thaw, wait: args.wait_for_thaw, found: &mut found };
+            restore_when_thawed(&repository, &request, thawing, &job)
+        }
+    };
     let report = match restored {
         Err(OpsError::Thawing { .. }) if output.is_json() => {
             output.json_line(&serde_json::json!({ "thawing": cold }));
@@ -44,7 +53,10 @@ pub fn run(global: &Global, args: &Restore, output: &Output) -> Outcome {
         output.say("note: this restore could not write a session, so it ran without protection from a prune");
     }
     output.result(&Restored { report: &report, cold: &cold }, || text(&report, args));
-    Ok(Exit::warned(!repository.warnings().is_empty()))
+    if report.is_partial() {
+        output.warn(&format!("not all of {} was restored: .esker-missing in the target lists what is missing", report.label));
+    }
+    Ok(Exit::warned(report.is_partial() || !repository.warnings().is_empty()))
 }
 
 /// What was restored, and which packs were cold when it began.
@@ -85,6 +97,17 @@ fn text(report: &RestoreReport, args: &Restore) -> String {
     if !report.dry_run {
         rows.push(("duration", format!("{} ({})", human::duration_ms(report.duration_ms), human::rate(report.bytes, report.duration_ms))));
         rows.push(("owners", if report.owners { "restored".into() } else { "not restored, which needs root".into() }));
+    }
+    rows.extend(report.missing_parts.iter().map(|part| ("LOST", human::text(part))));
+    if report.missing_unnamed > 0 {
+        rows.push(("MISSING", format!("{} whose names are not known", human::count(report.missing_unnamed, "file"))));
+    }
+    for file in report.missing.iter().take(FILES_SHOWN) {
+        rows.push(("MISSING", human::text(&format!("{}/{}: {}", file.host, file.path, file.why))));
+    }
+    let hidden = report.missing.len().saturating_sub(FILES_SHOWN);
+    if hidden > 0 {
+        rows.push(("MISSING", format!("and {} more", hidden)));
     }
     format!("{verb} {} ({id}) to {}\n{}", human::text(&report.label), args.target.display(), facts(&rows))
 }

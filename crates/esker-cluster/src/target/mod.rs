@@ -15,6 +15,7 @@
 mod disk;
 mod file;
 mod finish;
+mod leave_out;
 mod metadata;
 mod plan;
 mod space;

@@ -66,6 +66,12 @@ impl Plan {
         self.nodes.get(path)
     }
 
+    /// Takes a file out; whether it was planned.
+    pub(super) fn remove_file(&mut self, path: &[u8]) -> bool {
+        let is_file = self.nodes.get(path).is_some_and(|node| node.kind == Kind::File);
+        is_file && self.nodes.remove(path).is_some()
+    }
+
     /// All nodes, sorted bytewise by path, parents before what they hold.
     pub(super) fn nodes(&self) -> impl DoubleEndedIterator<Item = &Node> {
         self.nodes.values()

@@ -23,6 +23,7 @@ mod piece;
 pub mod plan;
 pub mod probe;
 pub mod rebuild;
+pub mod recover;
 pub mod rest;
 mod sources;
 mod stream;

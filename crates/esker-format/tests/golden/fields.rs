@@ -379,6 +379,12 @@ impl Fields for Verification {
                     .number(format!("{field}.findings"), verdict.findings)
             })
             .list("packs", &self.packs, |block, field, id| block.hex(field, id.0))
+            .list("losses", &self.losses, |block, field, loss| {
+                block
+                    .hex(format!("{field}.manifest"), loss.manifest.0)
+                    .number(format!("{field}.files"), loss.files)
+                    .number(format!("{field}.bytes"), loss.bytes)
+            })
     }
 }
 

@@ -16,7 +16,7 @@ use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
 use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{SeenManifest, TableRef};
 use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, RunUse, TableBlocks, TableRest, TrailerSource};
-use esker_format::verification::{BackupVerdict, Level, Verification};
+use esker_format::verification::{BackupVerdict, Level, Loss, Verification};
 use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
 
 pub const SESSION: SessionId = SessionId([0x11; 16]);
@@ -360,7 +360,14 @@ pub fn verification() -> Verification {
         written_by: "esker 0.1.0".into(),
         backups: vec![verdict(0xb1, Level::Engine, true, 0), verdict(0xb2, Level::Existence, false, 1 << 33)],
         packs: vec![object(0xb3)],
+        losses: Vec::new(),
     }
+}
+
+/// A record of format 2: of a check that found what a backup has lost.
+pub fn verification_with_losses() -> Verification {
+    let losses = vec![Loss { manifest: object(0xb2), files: 3, bytes: 1 << 40 }];
+    Verification { losses, ..verification() }
 }
 
 pub fn note() -> Note {

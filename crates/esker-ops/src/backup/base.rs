@@ -61,7 +61,7 @@ impl KnownFiles {
 }
 
 /// A path without the name of the checkpoint in it.
-fn without_checkpoint(path: &[u8]) -> Vec<u8> {
+pub(crate) fn without_checkpoint(path: &[u8]) -> Vec<u8> {
     let mut parts = components(path);
     let mut kept = Vec::new();
     while let Some(part) = parts.next() {

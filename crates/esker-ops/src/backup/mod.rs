@@ -6,6 +6,7 @@
 mod base;
 mod engine;
 mod file;
+pub(crate) mod replay;
 mod report;
 mod sorted;
 
@@ -33,6 +34,7 @@ use crate::time::default_label;
 pub use report::{BackupReport, LeftOutLine, SpreadLine};
 
 use base::BaseBackup;
+pub(crate) use base::without_checkpoint;
 use engine::ScannedEngine;
 use file::{FileTaker, Taken};
 use sorted::SortedCounts;

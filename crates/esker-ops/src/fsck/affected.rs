@@ -32,6 +32,7 @@ impl Check<'_> {
         let context = &mut ReadContext::new()?;
         let mut lost: BTreeMap<ChunkId, String> = BTreeMap::new();
         for (chunk, what) in std::mem::take(&mut self.bad_chunks) {
+            self.suspects.insert(chunk);
             match self.reader.read(context, &chunk) {
                 Ok(_) => self.notice(format!("chunk {chunk}"), format!("is damaged in one place ({what}) and whole in another"), ""),
                 Err(error) if error.is_damage() => drop(lost.insert(chunk, what)),
@@ -45,9 +46,14 @@ impl Check<'_> {
         for backup in self.backups.found.clone() {
             self.job.cancel.check()?;
             let before: u64 = by_damage.values().map(|touched| touched.files_touched).sum();
-            self.trace_backup(context, &backup, &lost, &mut by_damage)?;
+            let mut loss = (0, 0);
+            self.trace_backup(context, &backup, &lost, &mut by_damage, &mut loss)?;
+            if loss.0 > 0 {
+                self.losses.insert(backup.id, loss);
+            }
             let after: u64 = by_damage.values().map(|touched| touched.files_touched).sum();
             if after > before {
+                self.is_lossy = true;
                 *self.touched.entry(backup.id).or_default() += after - before;
             }
         }
@@ -75,10 +81,12 @@ impl Check<'_> {
         backup: &Backup,
         lost: &BTreeMap<ChunkId, String>,
         by_damage: &mut BTreeMap<String, Touched>,
+        loss: &mut (u64, u64),
     ) -> Result<()> {
         for host in &backup.manifest.hosts {
             let place = Place { backup, host, engine: None, partitions: &[] };
-            self.trace_table(context, &host.tree, &place, lost, by_damage)?;
+            let mut found = self.trace_table(context, &host.tree, &place, lost, by_damage, loss)?;
+
             for id in &host.engines {
                 let engine = match read_engine(&self.reader, context, id) {
                     Ok(engine) => engine,
@@ -90,12 +98,15 @@ impl Check<'_> {
                 };
                 let partitions = self.partitions_of(context, &engine)?;
                 let place = Place { backup, host, engine: Some(&engine), partitions: &partitions };
-                self.trace_table(context, &engine.files, &place, lost, by_damage)?;
+                found += self.trace_table(context, &engine.files, &place, lost, by_damage, loss)?;
             }
+            // Files of which not even the row can be read are lost as well.
+            loss.0 += host.files.saturating_sub(found);
         }
         Ok(())
     }
 
+    /// Gives how many files it has rows of.
     fn trace_table(
         &self,
         context: &mut ReadContext,
@@ -103,7 +114,9 @@ impl Check<'_> {
         place: &Place<'_>,
         lost: &BTreeMap<ChunkId, String>,
         by_damage: &mut BTreeMap<String, Touched>,
-    ) -> Result<()> {
+        loss: &mut (u64, u64),
+    ) -> Result<u64> {
+        let mut files = 0;
         for piece in &table.pieces {
             let rows = match self.reader.read(context, piece) {
                 Ok(bytes) => decode_piece::<FileRow>(&bytes).unwrap_or_default(),
@@ -115,12 +128,17 @@ impl Check<'_> {
             };
             for row in rows {
                 let Node::File(content) = &row.node else { continue };
-                for damage in self.damages_of(context, content, lost)? {
+                files += 1;
+                let damages = self.damages_of(context, content, lost)?;
+                if !damages.is_empty() {
+                    *loss = (loss.0 + 1, loss.1.saturating_add(content.size));
+                }
+                for damage in damages {
                     place.touch(&damage, &place.path(&row.path), by_damage);
                 }
             }
         }
-        Ok(())
+        Ok(files)
     }
 
     /// The objects to blame for what a file has lost.
@@ -190,7 +208,7 @@ impl Place<'_> {
 }
 
 /// The partition whose Raft log a path is of: `.../nebula/<space>/[checkpoints/<NAME>/]wal/<partition>/<file>`.
-fn raft_log_partition(path: &str) -> Option<String> {
+pub(crate) fn raft_log_partition(path: &str) -> Option<String> {
     let parts: Vec<&[u8]> = components(path.as_bytes()).collect();
     let nebula = parts.iter().position(|part| *part == b"nebula")?;
     let wal = parts.iter().rposition(|part| *part == b"wal")?;

@@ -46,16 +46,22 @@ impl Finding {
 /// What helps with a damaged object, by where it stands.
 pub(super) fn help_for(object: &str) -> &'static str {
     match object.split(['/', ' ']).next().unwrap_or_default() {
-        "config" => "copy config.copy over config in the store",
-        "config.copy" => "copy config over config.copy in the store",
+        "config" | "config.copy" => {
+            "esker fsck --repair writes it again from the other; if both are there and differ, find out which is right"
+        }
         "keys" => "add the passphrase again (esker key add), then remove the damaged key (esker key remove ID)",
-        "index" => "nothing is lost: the next esker backup indexes the packs again; delete the damaged segment then",
-        "manifests" => "bring the object back from a copy of the store, or forget the backup by its id (esker forget ID)",
+        "index" => "nothing is lost: esker fsck --repair indexes the packs again",
+        "manifests" => {
+            "esker fsck --repair --from COPY brings it back from a copy of the repository; or forget the backup by its id (esker forget ID)"
+        }
         "packs" | "chunk" | "file" | "table" => {
-            "bring the pack back from a copy of the store; or back up again with --reread while the hosts still have the files"
+            "esker fsck --repair, with --host NAME=FOLDER for hosts that still have the files, and --from LOCATION for a second \
+             repository; it says what is still lost then, and esker restore BACKUP --partial restores the rest"
         }
         "verified" => "delete the object: only the memory of one check is lost",
-        "notes" => "bring the object back from a copy of the store, or delete it and set the hold and tags again",
-        _ => "bring the object back from a copy of the store",
+        "notes" => {
+            "esker fsck --repair --from COPY brings it back from a copy of the repository; or delete it and set the hold and tags again"
+        }
+        _ => "esker fsck --repair --from COPY brings it back from a copy of the repository",
     }
 }

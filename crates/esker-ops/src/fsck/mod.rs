@@ -9,6 +9,7 @@ mod engines;
 mod finding;
 mod packs;
 mod sessions;
+mod settled;
 mod store;
 mod swept;
 mod tables;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use esker_format::layout::{ObjectKind, PackName};
-use esker_format::verification::{BackupVerdict, Level, Verification};
+use esker_format::verification::{BackupVerdict, Level, Loss, Verification};
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::index::SharedIndex;
 use esker_repo::listing::Listing;
@@ -32,8 +33,10 @@ use serde::Serialize;
 
 use crate::error::{OpsError, Result};
 use crate::job::{Job, Protection};
+use crate::repair::RepairReport;
 use crate::select::find_among;
 
+pub(crate) use affected::raft_log_partition;
 pub use finding::{Finding, Severity};
 
 /// What to check.
@@ -80,6 +83,9 @@ pub struct FsckReport {
     pub store: Option<Abilities>,
     /// What is wrong or odd.
     pub findings: Vec<Finding>,
+    /// What was mended, if that was asked for; all else is then what the last look found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairReport>,
     /// How long it took.
     pub duration_ms: u64,
 }
@@ -98,38 +104,23 @@ impl FsckReport {
 pub fn fsck(repository: &Arc<Repository>, request: &FsckRequest, job: &Job) -> Result<FsckReport> {
     let started = Instant::now();
     let protection = if request.remember { Protection::begin(repository, "fsck") } else { Protection::none() };
-    let listing = Listing::read(repository.store())?;
-    let mut check = Check::new(repository, request, job, listing)?;
-    check.protected = protection.is_on();
-    job.progress.phase("objects", 0);
-    check.store()?;
-    check.control_objects()?;
-    check.sessions()?;
-    check.manifests_named_elsewhere()?;
-    check.packs_named_elsewhere()?;
-    job.progress.finish();
-    if request.level >= Level::Structure {
-        job.progress.phase("structure", 0);
-        check.frame_tables()?;
-        check.tables()?;
-        job.progress.finish();
-    }
-    if request.level >= Level::Files {
-        check.files(started)?;
-    }
-    if request.level >= Level::Data {
-        check.data(started)?;
-    }
-    if request.level >= Level::Engine {
-        check.engines()?;
-    }
-    check.settle_missing_packs();
-    check.trace_damage()?;
-    check.finish(started)
+    Check::run(repository, request, job, started, protection.is_on(), BTreeSet::new())?.finish(started)
+}
+
+/// What a check found that a repair begins with.
+pub(crate) struct Found {
+    /// Chunks of which a frame is damaged, or that no pack holds.
+    pub(crate) bad_chunks: BTreeSet<ChunkId>,
+    /// Packs that are there and damaged.
+    pub(crate) damaged_packs: BTreeSet<PackName>,
+    /// Packs of which every frame was read.
+    pub(crate) packs_whole: BTreeSet<ObjectId>,
+    /// Objects with damage, by path.
+    pub(crate) objects: BTreeSet<String>,
 }
 
 /// One run.
-struct Check<'a> {
+pub(crate) struct Check<'a> {
     repository: &'a Arc<Repository>,
     request: &'a FsckRequest,
     job: &'a Job,
@@ -148,6 +139,18 @@ struct Check<'a> {
     /// Frames that were read and found whole, a bit each, by pack.
     read: Mutex<BTreeMap<PackName, Vec<u64>>>,
     packs_whole: Vec<ObjectId>,
+    /// Packs that an earlier look read whole a moment ago.
+    read_before: BTreeSet<ObjectId>,
+    /// Packs that are there and damaged.
+    damaged_packs: BTreeSet<PackName>,
+    /// Packs of which no frame could be read, because their own tables are damaged.
+    unread_packs: BTreeSet<PackName>,
+    /// All that `bad_chunks` held.
+    suspects: BTreeSet<ChunkId>,
+    /// Whether anything that a backup needs is lost.
+    is_lossy: bool,
+    /// Files that each backup has lost, and their bytes.
+    losses: BTreeMap<ObjectId, (u64, u64)>,
     touched: BTreeMap<ObjectId, u64>,
     /// Packs that are named but not there: path (empty if it is named elsewhere), what, and the backup that wrote it.
     missing_packs: Vec<(String, String, Option<ObjectId>)>,
@@ -184,6 +187,12 @@ impl<'a> Check<'a> {
             bad_chunks: BTreeMap::new(),
             read: Mutex::default(),
             packs_whole: Vec::new(),
+            read_before: BTreeSet::new(),
+            damaged_packs: BTreeSet::new(),
+            unread_packs: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+            is_lossy: false,
+            losses: BTreeMap::new(),
             touched: BTreeMap::new(),
             missing_packs: Vec::new(),
             tables_damaged: false,
@@ -198,6 +207,58 @@ impl<'a> Check<'a> {
             check.damage_of(&error);
         }
         Ok(check)
+    }
+
+    /// Looks at everything that was asked for. Packs that were `read_before` are not read again.
+    pub(crate) fn run(
+        repository: &'a Arc<Repository>,
+        request: &'a FsckRequest,
+        job: &'a Job,
+        started: Instant,
+        protected: bool,
+        read_before: BTreeSet<ObjectId>,
+    ) -> Result<Self> {
+        let listing = Listing::read(repository.store())?;
+        let mut check = Self::new(repository, request, job, listing)?;
+        (check.protected, check.read_before) = (protected, read_before);
+        job.progress.phase("objects", 0);
+        check.store()?;
+        check.control_objects()?;
+        check.sessions()?;
+        check.manifests_named_elsewhere()?;
+        check.packs_named_elsewhere()?;
+        job.progress.finish();
+        if request.level >= Level::Structure {
+            job.progress.phase("structure", 0);
+            check.frame_tables()?;
+            check.tables()?;
+            job.progress.finish();
+        }
+        if request.level >= Level::Files {
+            check.files(started)?;
+        }
+        if request.level >= Level::Data {
+            check.data(started)?;
+        }
+        if request.level >= Level::Engine {
+            check.engines()?;
+        }
+        check.settle_missing_packs()?;
+        check.trace_damage()?;
+        check.settle_damaged_packs()?;
+        Ok(check)
+    }
+
+    /// What a repair begins with.
+    pub(crate) fn found(&self) -> Found {
+        let packs_whole = self.packs_whole.iter().copied().collect();
+        let damaged = self.findings.iter().filter(|finding| finding.severity == Severity::Damage);
+        Found {
+            bad_chunks: self.suspects.clone(),
+            damaged_packs: self.damaged_packs.clone(),
+            packs_whole,
+            objects: damaged.map(|finding| finding.object.clone()).collect(),
+        }
     }
 
     fn damage(&mut self, object: impl Into<String>, what: impl Into<String>, help: &str) {
@@ -236,7 +297,8 @@ impl<'a> Check<'a> {
         Err(error.into())
     }
 
-    fn finish(mut self, started: Instant) -> Result<FsckReport> {
+    /// Remembers the outcome and tells it.
+    pub(crate) fn finish(mut self, started: Instant) -> Result<FsckReport> {
         let verdicts: Vec<BackupVerdict> = self.chosen.iter().map(|backup| self.verdict(backup)).collect();
         if self.request.remember && !(verdicts.is_empty() && self.packs_whole.is_empty()) {
             let record = Verification {
@@ -244,6 +306,11 @@ impl<'a> Check<'a> {
                 written_by: WRITTEN_BY.to_owned(),
                 backups: verdicts,
                 packs: std::mem::take(&mut self.packs_whole),
+                losses: self
+                    .losses
+                    .iter()
+                    .map(|(manifest, (files, bytes))| Loss { manifest: *manifest, files: *files, bytes: *bytes })
+                    .collect(),
             };
             self.packs_whole.clone_from(&record.packs);
             if let Err(error) = self.repository.write_object(ObjectKind::Verification, &record) {
@@ -265,6 +332,7 @@ impl<'a> Check<'a> {
             protected: self.protected,
             store: self.abilities,
             findings: self.findings,
+            repair: None,
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
     }

@@ -63,9 +63,8 @@ impl Check<'_> {
     }
 
     /// Decides what missing packs mean: if every chunk that any backup needs stands elsewhere, nothing was lost with them.
-    pub(super) fn settle_missing_packs(&mut self) {
-        let walked = self.request.level >= Level::Structure && self.request.backup.is_none();
-        let nothing_lost = walked && self.bad_chunks.is_empty() && !self.tables_damaged;
+    pub(super) fn settle_missing_packs(&mut self) -> Result<()> {
+        let nothing_lost = !self.missing_packs.is_empty() && !self.tables_damaged && self.all_stand_somewhere()?;
         for (path, what, backup) in std::mem::take(&mut self.missing_packs) {
             if let Some(backup) = backup.filter(|_| !nothing_lost) {
                 *self.touched.entry(backup).or_default() += 1;
@@ -76,6 +75,7 @@ impl Check<'_> {
                 (false, false) => self.damage(path, what, help_for("packs")),
             }
         }
+        Ok(())
     }
 
     /// Every pack's own table decodes, fills the pack, and says what the index says.
@@ -102,10 +102,16 @@ impl Check<'_> {
                 }
                 // A flipped bit in the head makes a pack look newer than it is; its name tells.
                 Err(error) if error.is_too_new() && !self.is_named_by_hash(&name)? => {
+                    self.damaged_packs.insert(name);
                     self.damage_of(&RepoError::WrongName { path: name.path() });
                 }
                 Err(RepoError::Cold { path }) => cold.push((path, size)),
-                Err(error) => self.tolerate(error)?,
+                Err(error) => {
+                    if error.is_damage() && !error.is_too_new() {
+                        self.damaged_packs.insert(name);
+                    }
+                    self.tolerate(error)?;
+                }
             }
         }
         self.cold_packs(&cold)
@@ -136,6 +142,7 @@ impl Check<'_> {
             agrees &= places.iter().any(|place| place.pack == pack.number && place.frame == frame);
         }
         if !agrees {
+            self.damaged_packs.insert(pack.name);
             self.damage(pack.name.path(), "its frame table is not the one that the index has: the pack was swapped", help_for("packs"));
         }
         Ok(())
@@ -153,6 +160,7 @@ impl Check<'_> {
         self.job.progress.phase("data", chosen.iter().map(|(_, size)| size).sum());
         let next = AtomicUsize::new(0);
         let (whole, bad, bytes) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()), AtomicU64::new(0));
+        let unread = Mutex::new(Vec::new());
         let fault = FirstFault::default();
         std::thread::scope(|scope| {
             for _ in 0..self.job.threads.max(1) {
@@ -161,10 +169,13 @@ impl Check<'_> {
                         if fault.is_set() || self.is_late(started) {
                             break;
                         }
-                        let read = self.job.cancel.check().and_then(|()| self.read_pack(name, *size, &bytes));
+                        let read = match self.read_before.contains(&name.id) {
+                            true => Ok(Some(Vec::new())),
+                            false => self.job.cancel.check().and_then(|()| self.read_pack(name, *size, &bytes)),
+                        };
                         self.job.progress.advance(*size);
                         match read {
-                            Ok(None) => {}
+                            Ok(None) => unread.lock().unwrap_or_else(PoisonError::into_inner).push(*name),
                             Ok(Some(faults)) if faults.is_empty() => whole.lock().unwrap_or_else(PoisonError::into_inner).push(name.id),
                             Ok(Some(faults)) => bad.lock().unwrap_or_else(PoisonError::into_inner).push((*name, faults)),
                             Err(error) => fault.note(Err(error)),
@@ -178,7 +189,9 @@ impl Check<'_> {
         self.packs_whole = whole.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.bytes += bytes.into_inner();
         let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.complete &= self.packs_whole.len() + bad.len() == total;
+        let unread = unread.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.complete &= self.packs_whole.len() + bad.len() + unread.len() == total;
+        self.unread_packs.extend(unread);
         for (name, faults) in bad {
             self.bad_pack(name, faults)?;
         }
@@ -266,6 +279,7 @@ impl Check<'_> {
     }
 
     fn bad_pack(&mut self, name: PackName, faults: Vec<(ChunkId, String)>) -> Result<()> {
+        self.damaged_packs.insert(name);
         let first = faults.first().map_or_else(String::new, |(_, fault)| fault.clone());
         self.damage(name.path(), format!("{} of its frames are damaged: {first}", faults.len()), help_for("packs"));
         for (chunk, _) in faults {

@@ -23,7 +23,7 @@ use esker_repo::tables::{read_piece, read_table};
 
 use super::finding::help_for;
 use super::{Check, split_damage};
-use crate::error::Result;
+use crate::error::{OpsError, Result};
 use crate::job::FirstFault;
 use crate::rebuild::{WINDOW_CHUNKS, chunk_of};
 use crate::sweep::SweptFile;
@@ -42,6 +42,9 @@ impl Check<'_> {
                 let error = split_damage(error)?;
                 self.tables_damaged = true;
                 *self.touched.entry(backup.id).or_default() += 1;
+                if let OpsError::Repository(RepoError::ChunkLost { chunk, why }) = &error {
+                    self.bad_chunks.entry(*chunk).or_insert_with(|| why.clone());
+                }
                 self.damage(format!("backup {}", backup.manifest.label), error.to_string(), help_for("table"));
             }
         }

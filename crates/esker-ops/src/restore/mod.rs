@@ -4,7 +4,9 @@
 //! them. Tables that are made of sorted runs come after, all hosts' together, in one sweep over their keys. What a run left behind is read back and kept where it is right. `CURRENT` comes last, after everything else is
 //! on disk.
 
+mod hand_out;
 mod mark;
+mod partial;
 mod swept;
 
 use std::collections::HashSet;
@@ -12,35 +14,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use esker_cluster::path::shown;
 use esker_cluster::path::split;
 use esker_cluster::target::Node as TargetNode;
 use esker_cluster::{Attributes, Kind, Target, TargetFile, TargetOptions, Timestamp};
 use esker_format::ChunkId;
 use esker_format::file_table::{FileContent, FileRow, Node};
-use esker_format::recipe::{Operation, Piece, RecipePiece};
+use esker_format::recipe::Operation;
 use esker_format::seal::ChunkKind;
 use esker_format::table::TableRef;
+use esker_repo::Repository;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
-use esker_repo::tables::{read_piece, read_table};
-use esker_repo::{RepoError, Repository};
+use esker_repo::tables::read_table;
 use serde::Serialize;
 
 use crate::error::{OpsError, Result};
 use crate::job::{FirstFault, Job, Protection};
-use crate::rebuild::WINDOW_CHUNKS;
 use crate::rows::walk_rows;
 use crate::select::{Selection, find_backup};
 
+pub use partial::{MissingFile, restore_partial};
+
+use hand_out::HandOut;
 use mark::Mark;
+use partial::{Losses, tolerate};
 use swept::SweptHosts;
 
 /// Bytes from which on a stretch starts its way to disk as soon as it is written.
 const EARLY_BYTES: u64 = 1 << 20;
-/// Files whose recipes' beginnings are read together.
-const FILES_AT_ONCE: usize = 64;
 /// Pieces of work that wait, at most.
 const QUEUE: usize = 32;
 
@@ -82,6 +85,13 @@ pub struct RestoreReport {
     pub owners: bool,
     /// Whether a session kept prune away meanwhile; not so without the right to write.
     pub protected: bool,
+    /// Files that were left out because they are not whole, and each `CURRENT` of an engine that lacks one. Only a partial
+    /// restore leaves any out; it is the list in `.esker-missing`.
+    pub missing: Vec<MissingFile>,
+    /// Files more that are missing and of which not even the names are known.
+    pub missing_unnamed: u64,
+    /// Parts of the backup's own tables that are lost, in words.
+    pub missing_parts: Vec<String>,
 }
 
 /// Restores a backup, or a part of it.
@@ -106,30 +116,35 @@ pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job
         protected: protection.is_on(),
         ..RestoreReport::default()
     };
-    for host in &plans {
-        report.hosts += 1;
-        for node in &host.nodes {
-            match node.kind {
-                Kind::File => {
-                    report.files += 1;
-                    report.bytes = report.bytes.saturating_add(node.size);
-                }
-                _ => report.others += 1,
-            }
-        }
-    }
+    report.hosts = plans.len() as u64;
+    report.count(&plans);
     if request.dry_run {
         return Ok(report);
     }
     let mark = Mark::set(&request.target, &backup, &request.selection)?;
     let options = TargetOptions { resume: mark.resumed, ..options };
     job.progress.phase("restoring", report.bytes);
-    let kept = write_hosts(&reader, &request.target, plans, options, job)?;
+    let kept = write_hosts(&reader, &request.target, plans, options, None, job)?;
     job.progress.finish();
     mark.clear()?;
     report.kept_bytes = kept;
     report.duration_ms = repository.environment().now_ms().saturating_sub(started_ms);
     Ok(report)
+}
+
+impl RestoreReport {
+    /// Counts what is planned.
+    fn count(&mut self, plans: &[HostPlan]) {
+        for node in plans.iter().flat_map(|host| &host.nodes) {
+            match node.kind {
+                Kind::File => {
+                    self.files += 1;
+                    self.bytes = self.bytes.saturating_add(node.size);
+                }
+                _ => self.others += 1,
+            }
+        }
+    }
 }
 
 /// One host to be written.
@@ -206,6 +221,9 @@ impl HostPlan {
     }
 }
 
+/// What is to be written below one host's folder.
+type PlannedFiles = [(Vec<u8>, FileContent, String)];
+
 /// A file that is being written. What is large starts its way to disk when it is written; the rest is left to the one sync at
 /// the end.
 struct WrittenFile {
@@ -214,6 +232,13 @@ struct WrittenFile {
 }
 
 impl WrittenFile {
+    /// Makes a planned file; with whether something may stand there from an earlier run.
+    fn create(host: &Target, path: &[u8], resume: bool) -> Result<(Self, bool)> {
+        let existed = resume && host.existing_size(path)?.is_some();
+        let file = host.create_file(path)?;
+        Ok((Self { name: shown(file.path()), file }, existed))
+    }
+
     /// These bytes are written.
     fn settle(&self, offset: u64, length: u64) {
         if length >= EARLY_BYTES {
@@ -231,143 +256,50 @@ struct Stretch {
     existed: bool,
 }
 
-fn write_hosts(reader: &ChunkReader, target: &Path, plans: Vec<HostPlan>, options: TargetOptions, job: &Job) -> Result<u64> {
+fn write_hosts(
+    reader: &ChunkReader,
+    target: &Path,
+    plans: Vec<HostPlan>,
+    options: TargetOptions,
+    losses: Option<&Losses>,
+    job: &Job,
+) -> Result<u64> {
     let kept = AtomicU64::new(0);
     let mut hosts = Vec::new();
     for HostPlan { name, root, nodes, files } in plans {
         hosts.push((Target::prepare(target, &name, root, nodes, options)?, files));
     }
     let fault = FirstFault::default();
-    let tables = SweptHosts::default();
     let (send, receive) = bounded(QUEUE);
-    std::thread::scope(|scope| {
+    let tables = std::thread::scope(|scope| {
         for _ in 0..job.threads.max(1) {
-            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, job));
+            scope.spawn(|| write_stretches(reader, &receive, &kept, &fault, losses, job));
         }
-        let mut hand_out = HandOut { reader, send, resume: options.resume, tables };
+        let mut hand_out = HandOut { reader, send, resume: options.resume, losses, tables: SweptHosts::default() };
         for (host, files) in &hosts {
             fault.note(hand_out.run(host, files, &fault, job));
         }
         hand_out.tables
-    })
-    .write(reader, &kept, &fault, job);
+    });
+    tables.write(reader, options.resume, &kept, &fault, losses, job);
     fault.into_result()?;
-    for (host, _) in hosts {
+    for (mut host, files) in hosts {
+        if let Some(losses) = losses {
+            losses.leave_out(&mut host, &files)?;
+        }
         host.finish()?;
     }
     Ok(kept.into_inner())
 }
 
-/// Cuts the files of a host into stretches, and sets aside the tables that are made of sorted runs.
-struct HandOut<'a> {
-    reader: &'a ChunkReader,
-    send: Sender<Stretch>,
-    resume: bool,
-    tables: SweptHosts,
-}
-
-/// The first piece of a file's recipe, as far as it decides what becomes of the file.
-enum First {
-    /// It has none: the file is empty.
-    None,
-    /// The file is a table made of sorted runs.
-    OfTable,
-    Bytes(RecipePiece),
-}
-
-impl HandOut<'_> {
-    fn run(&mut self, host: &Target, files: &[(Vec<u8>, FileContent, String)], fault: &FirstFault, job: &Job) -> Result<()> {
-        let context = &mut ReadContext::new()?;
-        for files in files.chunks(FILES_AT_ONCE) {
-            for ((path, content, space), first) in files.iter().zip(first_pieces(self.reader, context, files)?) {
-                job.cancel.check()?;
-                if fault.is_set() {
-                    return Ok(());
-                }
-                let existed = self.resume && host.existing_size(path)?.is_some();
-                let file = host.create_file(path)?;
-                let name = shown(file.path());
-                let file = Arc::new(WrittenFile { name: name.clone(), file });
-                let handed_out = match first {
-                    Ok(First::OfTable) => {
-                        self.tables.add(file, content.clone(), space.clone(), existed);
-                        Ok(())
-                    }
-                    Ok(First::Bytes(first)) => self.file(context, file, content, Some(first), existed),
-                    Ok(First::None) => self.file(context, file, content, None, existed),
-                    Err(error) => Err(error.into()),
-                };
-                handed_out.map_err(|error| of_file(&name, error))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands out a file that is made of bytes. Its recipe's first piece was read.
-    fn file(
-        &mut self,
-        context: &mut ReadContext,
-        file: Arc<WrittenFile>,
-        content: &FileContent,
-        first: Option<RecipePiece>,
-        existed: bool,
-    ) -> Result<()> {
-        let mut offset = 0;
-        let mut piece = first;
-        for next in content.recipe.iter().skip(1).map(Some).chain([None]) {
-            let operations = piece.take().map(|piece| piece.operations).unwrap_or_default();
-            for operations in operations.chunks(WINDOW_CHUNKS) {
-                let stretch = Stretch { file: Arc::clone(&file), offset, operations: operations.to_vec(), existed };
-                offset = operations.iter().map(Operation::len).fold(offset, u64::saturating_add);
-                if offset > content.size {
-                    break;
-                }
-                if self.send.send(stretch).is_err() {
-                    return Err(OpsError::Cancelled);
-                }
-            }
-            let Some(next) = next else { break };
-            piece = match read_piece(self.reader, context, next)? {
-                Piece::Bytes(piece) => Some(piece),
-                _ => return Err(OpsError::Damage("its recipe mixes blocks and bytes".into())),
-            };
-        }
-        match offset == content.size {
-            true => Ok(()),
-            false => Err(OpsError::Damage(format!("its recipe makes {offset} bytes, the file had {}", content.size))),
-        }
-    }
-}
-
-/// Reads the first piece of each file's recipe.
-fn first_pieces(
+fn write_stretches(
     reader: &ChunkReader,
-    context: &mut ReadContext,
-    files: &[(Vec<u8>, FileContent, String)],
-) -> Result<Vec<esker_repo::Result<First>>> {
-    let mut firsts: Vec<esker_repo::Result<First>> = files.iter().map(|_| Ok(First::None)).collect();
-    let (positions, pieces): (Vec<usize>, Vec<ChunkId>) =
-        files.iter().enumerate().filter_map(|(position, (_, content, _))| Some((position, *content.recipe.first()?))).unzip();
-    reader.read_scattered::<OpsError, _>(context, &pieces, |number, bytes| {
-        let first = bytes.and_then(|bytes| match Piece::is_of_table(bytes) {
-            true => Ok(First::OfTable),
-            false => match Piece::decode(bytes) {
-                Ok(Piece::Bytes(piece)) => Ok(First::Bytes(piece)),
-                Ok(_) => Ok(First::OfTable),
-                Err(source) => {
-                    Err(RepoError::Object { path: pieces.get(number).map_or_else(String::new, |id| format!("recipe piece {id}")), source })
-                }
-            },
-        });
-        if let Some(slot) = positions.get(number).and_then(|position| firsts.get_mut(*position)) {
-            *slot = first;
-        }
-        Ok(())
-    })?;
-    Ok(firsts)
-}
-
-fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
+    receive: &Receiver<Stretch>,
+    kept: &AtomicU64,
+    fault: &FirstFault,
+    losses: Option<&Losses>,
+    job: &Job,
+) {
     let mut context = ReadContext::new();
     for stretch in receive {
         // After a fault the queue is emptied, so that the planner is not left waiting.
@@ -379,7 +311,7 @@ fn write_stretches(reader: &ChunkReader, receive: &Receiver<Stretch>, kept: &Ato
                 .cancel
                 .check()
                 .and_then(|()| write_stretch(reader, context, &stretch, kept, job))
-                .map_err(|error| of_file(&stretch.file.name, error)),
+                .or_else(|error| tolerate(losses, &stretch.file.name, error)),
             Err(error) => Err(OpsError::Damage(error.to_string())),
         });
     }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use esker_cluster::Target;
 use esker_format::ChunkId;
 use esker_format::file_table::FileContent;
 use esker_repo::reader::ChunkReader;
 
-use super::{WrittenFile, of_file};
+use super::WrittenFile;
+use super::partial::{Losses, tolerate};
 use crate::error::{OpsError, Result};
 use crate::job::{FirstFault, Job};
 use crate::sweep::{PieceOf, SweepTarget, SweptFile, sweep};
@@ -16,57 +18,81 @@ use crate::sweep::{PieceOf, SweepTarget, SweptFile, sweep};
 /// Bytes read back at a time.
 const READ_BACK_BYTES: usize = 1 << 20;
 
-/// Tables of all hosts, open for writing.
+/// Tables of all hosts that are to be written.
 #[derive(Default)]
-pub(super) struct SweptHosts {
+pub(super) struct SweptHosts<'a> {
     files: Vec<SweptFile>,
-    written: Vec<Written>,
+    written: Vec<Written<'a>>,
 }
 
-struct Written {
-    /// Closed with its last piece.
-    file: Mutex<Option<Arc<WrittenFile>>>,
-    pieces_left: Mutex<usize>,
+/// One of them. It is open from its first piece to its last: there may be more tables than files may be open.
+struct Written<'a> {
+    host: &'a Target,
+    path: Vec<u8>,
+    state: Mutex<State>,
+}
+
+struct State {
+    file: Option<Arc<WrittenFile>>,
     /// Whether something may stand there from an earlier run.
     existed: bool,
+    pieces_left: usize,
 }
 
 struct Writing<'a> {
-    written: &'a [Written],
+    written: &'a [Written<'a>],
     files: &'a [SweptFile],
+    resume: bool,
     kept: &'a AtomicU64,
+    losses: Option<&'a Losses>,
     job: &'a Job,
 }
 
-impl SweptHosts {
+impl<'a> SweptHosts<'a> {
     /// Adds a table.
-    pub(super) fn add(&mut self, file: Arc<WrittenFile>, content: FileContent, space: String, existed: bool) {
-        let pieces_left = Mutex::new(content.recipe.len());
-        self.files.push(SweptFile { name: file.name.clone(), content, space });
-        self.written.push(Written { file: Mutex::new(Some(file)), pieces_left, existed });
+    pub(super) fn add(&mut self, host: &'a Target, path: &[u8], name: String, content: FileContent, space: String) {
+        let state = State { file: None, existed: false, pieces_left: content.recipe.len() };
+        self.files.push(SweptFile { name, content, space });
+        self.written.push(Written { host, path: path.to_vec(), state: Mutex::new(state) });
     }
 
     /// Rebuilds them all.
-    pub(super) fn write(self, reader: &ChunkReader, kept: &AtomicU64, fault: &FirstFault, job: &Job) {
+    pub(super) fn write(
+        self,
+        reader: &ChunkReader,
+        resume: bool,
+        kept: &AtomicU64,
+        fault: &FirstFault,
+        losses: Option<&Losses>,
+        job: &Job,
+    ) {
         if !fault.is_set() {
-            let target = Writing { written: &self.written, files: &self.files, kept, job };
+            let target = Writing { written: &self.written, files: &self.files, resume, kept, losses, job };
             fault.note(sweep(reader, &self.files, &target, job));
         }
     }
 }
 
 impl Writing<'_> {
-    fn file(&self, piece: PieceOf) -> Result<(&Written, Arc<WrittenFile>)> {
-        let written = self.written.get(piece.file);
-        let file = written.and_then(|written| written.file.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        written.zip(file).ok_or_else(|| OpsError::Damage("a table was closed too early".into()))
+    /// The file of a piece, opened if need be; with whether something may stand there from an earlier run.
+    fn file(&self, piece: PieceOf) -> Result<(Arc<WrittenFile>, bool)> {
+        let written = self.written.get(piece.file).ok_or_else(|| OpsError::Damage("a table that is not in the sweep".into()))?;
+        let mut state = written.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &state.file {
+            return Ok((Arc::clone(file), state.existed));
+        }
+        let (file, existed) = WrittenFile::create(written.host, &written.path, self.resume)?;
+        let file = Arc::new(file);
+        state.file = Some(Arc::clone(&file));
+        state.existed = existed;
+        Ok((file, existed))
     }
 }
 
 impl SweepTarget for Writing<'_> {
     fn has(&self, piece: PieceOf, hash: &[u8; 32]) -> Result<bool> {
-        let (written, file) = self.file(piece)?;
-        if !written.existed {
+        let (file, existed) = self.file(piece)?;
+        if !existed {
             return Ok(false);
         }
         let mut hasher = blake3::Hasher::new();
@@ -87,22 +113,23 @@ impl SweepTarget for Writing<'_> {
     }
 
     fn put(&self, piece: PieceOf, at: u64, bytes: &[u8]) -> Result<()> {
-        Ok(self.file(piece)?.1.file.write_at(piece.offset + at, bytes)?)
+        Ok(self.file(piece)?.0.file.write_at(piece.offset + at, bytes)?)
     }
 
     fn done(&self, piece: PieceOf) -> Result<()> {
         self.job.progress.advance(piece.len);
-        let (written, file) = self.file(piece)?;
-        file.settle(piece.offset, piece.len);
-        let mut left = written.pieces_left.lock().unwrap_or_else(PoisonError::into_inner);
-        *left = left.saturating_sub(1);
-        if *left == 0 {
-            drop(written.file.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.file(piece)?.0.settle(piece.offset, piece.len);
+        let Some(written) = self.written.get(piece.file) else { return Ok(()) };
+        let mut state = written.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pieces_left = state.pieces_left.saturating_sub(1);
+        if state.pieces_left == 0 {
+            state.file = None;
         }
         Ok(())
     }
 
     fn failed(&self, piece: PieceOf, _: Option<ChunkId>, error: OpsError) -> Result<()> {
-        Err(of_file(self.files.get(piece.file).map_or("a table", |file| &file.name), error))
+        // The file stays open: other pieces of it may be at work.
+        tolerate(self.losses, self.files.get(piece.file).map_or("a table", |file| &file.name), error)
     }
 }

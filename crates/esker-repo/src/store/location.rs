@@ -67,6 +67,9 @@ impl Location {
                 "a location is {scheme}://bucket/prefix and nothing else; credentials come from the environment or a profile"
             )));
         }
+        if prefix.starts_with('/') {
+            return Err(refused(format!("{text}: two slashes behind the bucket; a location is {scheme}://bucket/prefix")));
+        }
         if bucket.is_empty() {
             return Err(refused(format!("{text} names no bucket: a location is {scheme}://bucket/prefix")));
         }

@@ -300,12 +300,16 @@ impl Store {
     /// `Missing`, `Store`.
     pub fn get_range(&self, path: &str, start: u64, end: u64) -> Result<Bytes> {
         let range = Some(GetRange::Bounded(start..end));
-        let read = self.run(RequestKind::Get, path, |store, at| async move { read(&*store, &at, range, u64::MAX).await });
-        match read {
-            // Stores refuse a range that begins behind the end: an object was cut short, which is damage and no failure.
-            Err(RepoError::Store { .. }) if self.size(path)?.is_some_and(|size| size <= start) => Ok(Bytes::new()),
-            read => read.map(|(_, bytes)| bytes),
-        }
+        self.run(RequestKind::Get, path, |store, at| async move {
+            match read(&*store, &at, range, u64::MAX).await {
+                // Stores refuse a range that begins behind the end: an object was cut short, which is damage and no failure.
+                Err(error @ object_store::Error::Generic { .. }) if !wire::got_no_answer(&error) => match store.head(&at).await {
+                    Ok(meta) if meta.size <= start => Ok(Bytes::new()),
+                    _ => Err(error),
+                },
+                read => read.map(|(_, bytes)| bytes),
+            }
+        })
     }
 
     /// The size of an object, `None` if there is none.

@@ -223,6 +223,18 @@ async fn whole(mut body: Download) -> Result<Bytes, WireFault> {
     Ok(bytes.freeze())
 }
 
+/// Whether a request failed without any answer of the store.
+pub(super) fn got_no_answer(error: &Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<HttpError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Whether an answer means: not now.
 fn is_for_now(status: http::StatusCode) -> bool {
     status.is_server_error() || matches!(status, http::StatusCode::TOO_MANY_REQUESTS | http::StatusCode::REQUEST_TIMEOUT)
