@@ -83,9 +83,8 @@ fn writes(verb: &Verb) -> bool {
     match verb {
         Verb::Init(_) | Verb::Backup(_) | Verb::Forget(_) => true,
         Verb::Key(verb) => !matches!(verb, Key::List),
-        Verb::List | Verb::Show(_) | Verb::Ls(_) | Verb::Dump(_) | Verb::Restore(_) | Verb::Fsck(_) | Verb::Stats(_) | Verb::Diff(_) => {
-            false
-        }
+        Verb::Fsck(args) => args.repair,
+        Verb::List | Verb::Show(_) | Verb::Ls(_) | Verb::Dump(_) | Verb::Restore(_) | Verb::Stats(_) | Verb::Diff(_) => false,
         // It knows best which of its two repositories it writes.
         Verb::Copy(_) => false,
         Verb::Repo(_) | Verb::Version | Verb::Completions { .. } => false,
