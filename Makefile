@@ -22,7 +22,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export ESKER_READER_PYTHON := $(READER_PYTHON)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-memory fuzz clean-cache
+.PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-memory bench-scale fuzz clean-cache
 .PHONY: help setup build install demo test lint bench bench-memory fuzz torture clean-cache
 
 help: ## list these targets
@@ -66,6 +66,10 @@ bench-sorted: build ## stored bytes of every reference workload; ARGS="--workloa
 bench-memory: build ## peak memory at 100,000 and at 1,000,000 chunks
 	@scripts/setup bench
 	$(BIN)/esker-bench memory $(ARGS)
+
+bench-scale: build ## every verb on a repository of ten million chunks, and on a tenth of it; ARGS="--chunks 1000000" for a quick run
+	@scripts/setup bench
+	$(BIN)/esker-bench scale $(ARGS)
 
 fuzz: setup ## fuzz every decoder, FUZZ_SECONDS (60) each
 	fuzz/run.sh $(FUZZ_SECONDS)

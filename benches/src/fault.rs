@@ -27,6 +27,9 @@ pub enum Fault {
         /// The last lines it wrote.
         log_end: String,
     },
+    /// A synthetic repository cannot be made so.
+    #[error("the synthetic repository: {0}")]
+    Synthetic(String),
     /// A restored tree is not the one backed up.
     #[error("{tool} restored something else, {differences} differences; the first: {first}")]
     RestoredOtherwise {

@@ -1,5 +1,5 @@
 //! Measures Esker: against rustic, restic and borg (`peers`), the bytes it stores for each reference workload (`sorted`),
-//! and its peak memory as a repository grows (`memory`).
+//! its peak memory as a repository grows (`memory`), and every verb on a synthetic repository (`scale`).
 //!
 //! Every measurement is one run of a command line in a cold process, with its input in the page cache. Exit codes: 0 all
 //! targets reached, 1 something failed, 2 usage, 3 a target was missed.
@@ -12,6 +12,7 @@ mod measure;
 mod median;
 mod memory;
 mod report;
+mod scale;
 mod series;
 mod sorted;
 mod targets;
@@ -43,6 +44,8 @@ enum What {
     Sorted(sorted::SortedArguments),
     /// Peak memory of Esker's backup, restore and fsck for repositories of a growing number of chunks.
     Memory(MemoryArguments),
+    /// Every verb on a synthetic repository of millions of chunks and on a smaller one.
+    Scale(scale::ScaleArguments),
 }
 
 #[derive(Args)]
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().what {
         What::Peers(arguments) => compare_peers(&arguments),
         What::Sorted(arguments) => sorted::measure_sorted(&arguments),
+        What::Scale(arguments) => scale::measure_scale(&arguments),
         What::Memory(arguments) => memory::measure_memory(&arguments.common.dir, &arguments.chunks, arguments.common.keep),
     };
     match outcome {

@@ -5,6 +5,7 @@
 
 mod kit;
 
+mod cache;
 mod cold;
 mod copy;
 mod damage;

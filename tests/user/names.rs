@@ -118,6 +118,7 @@ fn what_is_marked_read_only_is_read_without_a_session_and_never_written() {
         &["key", "add", "--recovery"],
         &["key", "remove", "12345678"],
         &["key", "passphrase"],
+        &["fsck", "--repair"],
         &["copy", "--from", second],
     ] {
         user.run(&[&["--repo", "prod"], args].concat()).exits(2).says("is marked read-only");

@@ -204,7 +204,13 @@ fn the_list_of_a_fenced_backup_says_so_to_its_user() {
     let store = esker_repo::Store::open_local(esker.repo().to_str().unwrap(), false).unwrap();
     let cache = esker.path("other-cache");
     let environment = Arc::new(esker_repo::SystemEnvironment);
-    let options = esker_repo::OpenOptions { secret: None, cache, run_cache_bytes: None, environment };
+    let options = esker_repo::OpenOptions {
+        secret: None,
+        cache,
+        run_cache_bytes: None,
+        index_cache_bytes: esker_repo::INDEX_CACHE_BYTES,
+        environment,
+    };
     let repository = Arc::new(Repository::open(store, options).unwrap());
     fence(&repository, repository.backups().unwrap().found[0].manifest.session);
     assert_eq!(esker.json(&["list"], 0)["backups"][0]["status"], "ok");

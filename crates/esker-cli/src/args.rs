@@ -35,6 +35,9 @@ pub struct Global {
     /// 0 keeps none (default: 2 GiB, and none for a repository in a folder)
     #[arg(long, global = true, env = "ESKER_CACHE_SIZE", value_name = "BYTES")]
     pub cache_size: Option<u64>,
+    /// Bytes that the local indexes of all repositories may take in the cache; the one in use stays (default: 8 GiB)
+    #[arg(long, global = true, env = "ESKER_INDEX_CACHE_SIZE", value_name = "BYTES")]
+    pub index_cache_size: Option<u64>,
     /// Threads that compute at once (default: one a core)
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub threads: Option<u32>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use esker_format::key::Secret;
 use esker_ops::OpsError;
 use esker_repo::repository::read_config;
-use esker_repo::{OpenOptions, Repository, Store, StoreOpening, StoreOptions, SystemEnvironment, Variables};
+use esker_repo::{INDEX_CACHE_BYTES, OpenOptions, Repository, Store, StoreOpening, StoreOptions, SystemEnvironment, Variables};
 
 use crate::args::Global;
 use crate::config::Place;
@@ -104,7 +104,9 @@ pub fn store(place: &Place, create: bool, output: &Output) -> Result<Store, OpsE
 /// # Errors
 /// `Usage` if there is no place for the cache.
 pub fn options(global: &Global, secret: Option<Secret>) -> Result<OpenOptions, OpsError> {
-    Ok(OpenOptions { secret, cache: cache(global)?, run_cache_bytes: global.cache_size, environment: Arc::new(SystemEnvironment) })
+    let index_cache_bytes = global.index_cache_size.unwrap_or(INDEX_CACHE_BYTES);
+    let environment = Arc::new(SystemEnvironment);
+    Ok(OpenOptions { secret, cache: cache(global)?, run_cache_bytes: global.cache_size, index_cache_bytes, environment })
 }
 
 fn cache(global: &Global) -> Result<PathBuf, OpsError> {

@@ -101,6 +101,15 @@ impl OpsError {
         }
     }
 
+    /// Whether a local cache was found damaged and removed: the verb may simply begin again.
+    pub fn is_damaged_cache(&self) -> bool {
+        match self {
+            Self::Repository(error) => matches!(error, RepoError::CacheDamaged { .. }),
+            Self::In { error, .. } => error.is_damaged_cache(),
+            _ => false,
+        }
+    }
+
     /// Says in which of two repositories it happened.
     pub(crate) fn within<E: Into<Self>>(repository: &Repository) -> impl FnOnce(E) -> Self {
         move |error| match error.into() {

@@ -121,6 +121,14 @@ pub enum RepoError {
         /// Why not.
         why: String,
     },
+    /// A local index was damaged, and is removed.
+    #[error("the cache at {path} was damaged ({why}) and is removed: run the command again, and it is made anew")]
+    CacheDamaged {
+        /// The folder that was removed.
+        path: String,
+        /// What was wrong.
+        why: String,
+    },
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: {0}")]
     Randomness(String),

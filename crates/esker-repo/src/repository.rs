@@ -69,6 +69,8 @@ pub struct OpenOptions {
     /// Bytes of runs that writers may keep there; 0 empties it of them. `None` keeps `RUN_CACHE_BYTES` of a repository
     /// elsewhere, and nothing of one in a folder of this machine, which reads no faster from another folder.
     pub run_cache_bytes: Option<u64>,
+    /// Bytes that local indexes may take, those of all repositories together. The one in use stays, whatever it takes.
+    pub index_cache_bytes: u64,
     /// Time and randomness.
     pub environment: Arc<dyn Environment>,
 }
@@ -82,6 +84,7 @@ pub struct Repository {
     pub(crate) cache: PathBuf,
     /// Bytes that run frames may take in the cache; `None` if they are not kept there.
     pub(crate) run_cache_bytes: Option<u64>,
+    pub(crate) index_cache_bytes: u64,
     warnings: Vec<String>,
 }
 
@@ -153,8 +156,8 @@ impl Repository {
         };
         known.remember(&location, config.repository, config.encrypted)?;
         let run_cache_bytes = options.run_cache_bytes.or_else(|| (!store.is_local()).then_some(RUN_CACHE_BYTES));
-        let OpenOptions { cache, environment, .. } = options;
-        Ok(Self { store: Arc::new(store), config, sealing, environment, cache, run_cache_bytes, warnings })
+        let OpenOptions { cache, environment, index_cache_bytes, .. } = options;
+        Ok(Self { store: Arc::new(store), config, sealing, environment, cache, run_cache_bytes, index_cache_bytes, warnings })
     }
 
     /// The repository's config.

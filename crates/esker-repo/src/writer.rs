@@ -177,7 +177,7 @@ impl Writer {
             Ok(view) => view.into_writer(repository, session),
             Err(error) => return Err(give_up(session, error)),
         };
-        match writer.adopt() {
+        match writer.adopt().and_then(|()| writer.merge_segments()) {
             Ok(()) => Ok(writer),
             Err(error) => Err(give_up(writer.session, error)),
         }
@@ -366,6 +366,12 @@ impl Writer {
             }
         }
         if segment.packs.is_empty() { Ok(()) } else { self.put_segment(&segment) }
+    }
+
+    /// Merges the small index segments that were there.
+    fn merge_segments(&self) -> Result<()> {
+        let merged = self.repository.merge_segments(&self.listing, self.index.replaced())?;
+        merged.iter().try_for_each(|segment| self.put_segment(segment))
     }
 
     fn write_segment(&self) -> Result<()> {

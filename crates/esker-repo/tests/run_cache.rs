@@ -47,7 +47,8 @@ impl Far {
 
     fn options(&self, client: &str, run_cache_bytes: Option<u64>) -> OpenOptions {
         let cache = self.scratch.path().join(client);
-        OpenOptions { secret: self.secret.clone(), cache, run_cache_bytes, environment: Arc::new(SystemEnvironment) }
+        let index_cache_bytes = esker_repo::INDEX_CACHE_BYTES;
+        OpenOptions { secret: self.secret.clone(), cache, run_cache_bytes, index_cache_bytes, environment: Arc::new(SystemEnvironment) }
     }
 
     fn open(&self, client: &str, run_cache_bytes: Option<u64>) -> Arc<Repository> {

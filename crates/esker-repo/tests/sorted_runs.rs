@@ -39,7 +39,13 @@ impl Place {
     }
 
     fn options(&self, cache: &str) -> OpenOptions {
-        OpenOptions { secret: None, cache: self.folder(cache), run_cache_bytes: None, environment: Arc::new(SystemEnvironment) }
+        OpenOptions {
+            secret: None,
+            cache: self.folder(cache),
+            run_cache_bytes: None,
+            index_cache_bytes: esker_repo::INDEX_CACHE_BYTES,
+            environment: Arc::new(SystemEnvironment),
+        }
     }
 
     /// The formats in the headers of all objects below a folder.

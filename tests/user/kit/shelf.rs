@@ -82,7 +82,14 @@ impl Shelf {
     fn options(&self) -> OpenOptions {
         let environment: Arc<dyn Environment> = Arc::clone(&self.environment) as _;
         let run_cache_bytes = Some(self.run_cache_bytes);
-        OpenOptions { secret: self.secret.clone(), cache: self.scratch.path().join("cache"), run_cache_bytes, environment }
+        let index_cache_bytes = esker_repo::INDEX_CACHE_BYTES;
+        OpenOptions {
+            secret: self.secret.clone(),
+            cache: self.scratch.path().join("cache"),
+            run_cache_bytes,
+            index_cache_bytes,
+            environment,
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -13,6 +13,8 @@ mod restore;
 mod show;
 mod sizes;
 
+use std::sync::OnceLock;
+
 use clap::CommandFactory;
 use esker_ops::select::Selection;
 use esker_ops::{Cancel, Job, OpsError};
@@ -35,6 +37,22 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
     if writes(&arguments.verb) {
         open::place(global)?.check_writable()?;
     }
+    match dispatch(arguments, output) {
+        Err(error) if error.is_damaged_cache() && !is_streamed(&arguments.verb) => {
+            output.say("note: the local cache was damaged and is made anew");
+            dispatch(arguments, output)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether the verb may have printed a part of its result before it fails.
+fn is_streamed(verb: &Verb) -> bool {
+    matches!(verb, Verb::Ls(_) | Verb::Dump(_))
+}
+
+fn dispatch(arguments: &Arguments, output: &Output) -> Outcome {
+    let global = &arguments.global;
     match &arguments.verb {
         Verb::Init(args) => init::run(global, args, output),
         Verb::Backup(args) => backup::run(global, args, output),
@@ -65,9 +83,8 @@ fn writes(verb: &Verb) -> bool {
     match verb {
         Verb::Init(_) | Verb::Backup(_) | Verb::Forget(_) => true,
         Verb::Key(verb) => !matches!(verb, Key::List),
-        Verb::List | Verb::Show(_) | Verb::Ls(_) | Verb::Dump(_) | Verb::Restore(_) | Verb::Fsck(_) | Verb::Stats(_) | Verb::Diff(_) => {
-            false
-        }
+        Verb::Fsck(args) => args.repair,
+        Verb::List | Verb::Show(_) | Verb::Ls(_) | Verb::Dump(_) | Verb::Restore(_) | Verb::Stats(_) | Verb::Diff(_) => false,
         // It knows best which of its two repositories it writes.
         Verb::Copy(_) => false,
         Verb::Repo(_) | Verb::Version | Verb::Completions { .. } => false,
@@ -83,17 +100,22 @@ fn version(output: &Output) -> Outcome {
 
 /// A job that Ctrl-C stops at its next safe point; a second Ctrl-C stops it at once.
 fn job(global: &Global, output: &Output) -> Job {
-    let cancel = Cancel::default();
-    let handler = cancel.clone();
-    let installed = ctrlc::set_handler(move || {
-        if handler.is_cancelled() {
-            std::process::exit(Exit::Cancelled as i32);
+    static CANCEL: OnceLock<Cancel> = OnceLock::new();
+    let cancel = CANCEL.get_or_init(|| {
+        let cancel = Cancel::default();
+        let handler = cancel.clone();
+        let installed = ctrlc::set_handler(move || {
+            if handler.is_cancelled() {
+                std::process::exit(Exit::Cancelled as i32);
+            }
+            handler.cancel();
+        });
+        if installed.is_err() {
+            output.say("note: Ctrl-C ends this run at once; what was done stays and is reused");
         }
-        handler.cancel();
+        cancel
     });
-    if installed.is_err() {
-        output.say("note: Ctrl-C ends this run at once; what was done stays and is reused");
-    }
+    let cancel = cancel.clone();
     let default = Job::default();
     let threads = global.threads.map_or(default.threads, |threads| threads as usize);
     Job { cancel, progress: progress::display(output.is_quiet()), threads }

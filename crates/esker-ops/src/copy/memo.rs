@@ -49,8 +49,8 @@ pub(super) struct Memo {
 const UNPROVEN: u32 = 0;
 
 impl Memo {
-    pub fn new(target: &Repository, same_names: bool) -> Result<Self> {
-        Ok(Self { map: target.scratch_map(), same_names, session: UNPROVEN, holds_from: UNPROVEN + 1 })
+    pub fn new(target: &Repository, same_names: bool) -> Self {
+        Self { map: target.scratch_map(), same_names, session: UNPROVEN, holds_from: UNPROVEN + 1 }
     }
 
     /// A session begins; whether what the one before proved still holds.

@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         same_keys: bool,
     ) -> Result<Self> {
         let reader = ChunkReader::open(source).map_err(OpsError::within(source))?;
-        let memo = Memo::new(target, same_keys)?;
+        let memo = Memo::new(target, same_keys);
         Ok(Self { source, target, request, job, choice, same_keys, reader, memo, committed: false, learned: BTreeSet::new() })
     }
 

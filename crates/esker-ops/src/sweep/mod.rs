@@ -4,6 +4,7 @@
 //! tables are rebuilt in the order of their first keys, and a run is fetched when the sweep comes to it and dropped when it
 //! is past.
 
+mod names;
 mod plan;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::error::{OpsError, Result};
 use crate::job::{Cancel, FirstFault, Job};
 use crate::run_cache::RunCache;
 
+use names::{Numbering, RunNames};
 use plan::{FILES_AT_ONCE, Planned, Sketch, read_recipes};
 
 /// Pieces that are rebuilt at once, at most: each needs all its runs in memory.
@@ -113,6 +115,7 @@ struct Sweep<'a, T> {
     target: &'a T,
     job: &'a Job,
     cache: RunCache,
+    names: RunNames,
     states: Vec<Mutex<FileState>>,
 }
 
@@ -121,7 +124,7 @@ struct Sweep<'a, T> {
 /// # Errors
 /// What the target returns, `Store`, `Cancelled`.
 pub(crate) fn sweep<T: SweepTarget>(reader: &ChunkReader, files: &[SweptFile], target: &T, job: &Job) -> Result<()> {
-    let mut sweep = Sweep { reader, files, target, job, cache: RunCache::default(), states: Vec::new() };
+    let mut sweep = Sweep { reader, files, target, job, cache: RunCache::default(), names: RunNames::default(), states: Vec::new() };
     let planned = sweep.plan()?;
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
     std::thread::scope(|scope| {
@@ -149,11 +152,11 @@ impl<T: SweepTarget> Sweep<'_, T> {
     fn plan(&mut self) -> Result<Vec<Planned>> {
         let mut planned: Vec<(&str, Planned)> = Vec::new();
         let mut ready = Vec::new();
-        let kept_bytes = AtomicUsize::new(0);
+        let (kept_bytes, mut numbering) = (AtomicUsize::new(0), Numbering::default());
         let mut number = 0;
         for files in self.files.chunks(FILES_AT_ONCE) {
             for (file, pieces) in files.iter().zip(read_recipes(self.reader, files, &kept_bytes, self.job)?) {
-                let state = self.plan_file(number, file, pieces, &mut planned)?;
+                let state = self.plan_file(number, file, pieces, &mut planned, &mut numbering)?;
                 if state.left == 0 && !state.has_failed {
                     ready.push(number);
                 }
@@ -161,6 +164,7 @@ impl<T: SweepTarget> Sweep<'_, T> {
                 number += 1;
             }
         }
+        self.names = numbering.finish();
         let (mut context, mut rebuilder) = (ReadContext::new()?, Rebuilder::default());
         for number in ready {
             self.rest(number, &mut context, &mut rebuilder)?;
@@ -181,6 +185,7 @@ impl<T: SweepTarget> Sweep<'_, T> {
         file: &'f SweptFile,
         pieces: Vec<esker_repo::Result<Sketch>>,
         planned: &mut Vec<(&'f str, Planned)>,
+        numbering: &mut Numbering,
     ) -> Result<FileState> {
         let mut state = FileState { left: 0, filter_keys: None, facts: BTreeMap::new(), rest: None, has_failed: false };
         let mut offset = 0u64;
@@ -198,10 +203,10 @@ impl<T: SweepTarget> Sweep<'_, T> {
                 Err(error) => Some((Some(*id), error.into())),
                 Ok(_) if misfits => Some((None, damage(&file.name, "its recipe does not fit its size"))),
                 Ok(Sketch::Bytes) => Some((None, damage(&file.name, "its recipe mixes blocks and bytes"))),
-                Ok(Sketch::Blocks { planned: piece, .. }) => {
-                    self.cache.announce(piece.runs.iter());
+                Ok(Sketch::Blocks { planned: piece, runs, .. }) => {
+                    self.cache.announce(runs.iter());
                     state.left += 1;
-                    planned.push((file.space.as_str(), Planned { place, ..piece }));
+                    planned.push((file.space.as_str(), Planned { place, runs: numbering.numbers(&runs), ..piece }));
                     None
                 }
                 Ok(Sketch::Rest(rest)) => {
@@ -231,12 +236,13 @@ impl<T: SweepTarget> Sweep<'_, T> {
     }
 
     fn blocks(&self, planned: &Planned, context: &mut ReadContext, rebuilder: &mut Rebuilder) -> Result<()> {
+        let runs = self.names.of(&planned.runs);
         let Some(filter_keys) = self.state(planned.place.file).filter(|state| !state.has_failed).map(|state| state.filter_keys) else {
-            self.cache.release(planned.runs.iter());
+            self.cache.release(runs.iter());
             return Ok(());
         };
-        let rebuilt = self.rebuild_blocks(planned, filter_keys, context, rebuilder);
-        self.cache.release(planned.runs.iter());
+        let rebuilt = self.rebuild_blocks(planned, &runs, filter_keys, context, rebuilder);
+        self.cache.release(runs.iter());
         match rebuilt {
             Ok(facts) => {
                 self.target.done(planned.place)?;
@@ -260,6 +266,7 @@ impl<T: SweepTarget> Sweep<'_, T> {
     fn rebuild_blocks(
         &self,
         planned: &Planned,
+        ids: &[ChunkId],
         filter_keys: Option<FilterKeys>,
         context: &mut ReadContext,
         rebuilder: &mut Rebuilder,
@@ -273,9 +280,9 @@ impl<T: SweepTarget> Sweep<'_, T> {
         if filter_keys.is_none() && self.target.has(planned.place, &piece.hash).map_err(|error| (None, error))? {
             return Ok(None);
         }
-        let runs = match self.cache.get(self.reader, context, &planned.runs, &|place| self.target.was_read(place)) {
+        let runs = match self.cache.get(self.reader, context, ids, &|place| self.target.was_read(place)) {
             Ok(runs) => runs,
-            Err(error) => return Err((self.to_blame(context, &planned.runs, &error), error)),
+            Err(error) => return Err((self.to_blame(context, ids, &error), error)),
         };
         let mut facts = filter_keys.map(TableFacts::new);
         let mut sources = StoredSources { reader: self.reader, context, runs: &runs, blamed: None };

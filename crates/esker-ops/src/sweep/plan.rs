@@ -27,7 +27,8 @@ pub(super) struct Planned {
     pub(super) id: ChunkId,
     pub(super) order: KeyOrder,
     pub(super) first_key: Vec<u8>,
-    pub(super) runs: Vec<ChunkId>,
+    /// Its runs, by number.
+    pub(super) runs: Vec<u32>,
     /// The piece itself, unless it must be read again.
     pub(super) kept: Mutex<Option<Box<TableBlocks>>>,
 }
@@ -38,6 +39,7 @@ pub(super) enum Sketch {
     Blocks {
         len: u64,
         offset: u64,
+        runs: Vec<ChunkId>,
         planned: Planned,
     },
     Rest(TableRest),
@@ -103,11 +105,11 @@ fn sketch(id: ChunkId, bytes: &[u8], kept_bytes: &AtomicUsize) -> RepoResult<Ske
                 id,
                 order: blocks.order,
                 first_key: blocks.runs.first().map(|run| run.first_key.clone()).unwrap_or_default(),
-                runs: blocks.runs.iter().map(|run| run.id).collect(),
+                runs: Vec::new(),
                 kept: Mutex::new(None),
             };
-            let (len, offset) = (blocks.len, blocks.offset);
-            Sketch::Blocks { len, offset, planned: Planned { kept: Mutex::new(is_kept.then_some(blocks)), ..planned } }
+            let (len, offset, runs) = (blocks.len, blocks.offset, blocks.runs.iter().map(|run| run.id).collect());
+            Sketch::Blocks { len, offset, runs, planned: Planned { kept: Mutex::new(is_kept.then_some(blocks)), ..planned } }
         }
     })
 }

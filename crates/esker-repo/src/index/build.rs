@@ -10,10 +10,10 @@ use esker_format::layout::{ObjectKind, PackName};
 use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use super::Index;
-use super::database::{next_pack, open_private, open_read_only, sources_of};
+use super::database::{next_pack, open_private, open_read_only, replaced_of, sources_of};
 use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, newest_first, remove_folder, share};
 use super::recent::{ORPHAN_FRAMES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX};
-use super::rows::{PACK, PACK_NUMBER, SOURCE, add_place, chunk_key, encode_pack};
+use super::rows::{PACK, PACK_NUMBER, REPLACED, SOURCE, add_place, chunk_key, encode_pack};
 use crate::error::{RepoError, Result};
 use crate::listing::Listing;
 use crate::repository::Repository;
@@ -28,6 +28,10 @@ pub(super) struct Build<'a> {
     pub(super) root: PathBuf,
     /// The segments that are listed and readable.
     pub(super) segments: BTreeSet<ObjectId>,
+    /// Segments that others stand for: what they say is read there (chapter 6).
+    pub(super) replaced: BTreeSet<ObjectId>,
+    /// Of those, the listed ones that were not read.
+    pub(super) unread: Vec<ObjectId>,
     /// Packs that no segment names.
     pub(super) orphans: Vec<IndexedPack>,
     /// What could not be read.
@@ -39,9 +43,13 @@ impl Build<'_> {
     pub(super) fn index(&mut self, listing: &Listing) -> Result<Index> {
         // Which packs no segment names is known only from the segments.
         let mut index = self.of_segments(listing)?;
-        let named: BTreeSet<ObjectId> = index.packs()?.into_iter().map(|pack| pack.name.id).collect();
-        let unnamed: Vec<(PackName, u64)> =
-            listing.packs.iter().filter(|(pack, _)| !named.contains(&pack.id)).map(|(pack, size)| (*pack, *size)).collect();
+        let mut unnamed = unnamed_packs(&index, listing)?;
+        if !unnamed.is_empty() && !self.unread.is_empty() {
+            for id in std::mem::take(&mut self.unread) {
+                self.read_segment(&id)?.unwrap_or_default().iter().try_for_each(|pack| index.add(pack))?;
+            }
+            unnamed = unnamed_packs(&index, listing)?;
+        }
         for (name, size) in unnamed {
             match self.repository.read_frame_table(&name, size) {
                 Ok(table) => self.orphans.push(IndexedPack { name, table }),
@@ -51,12 +59,14 @@ impl Build<'_> {
         }
         if self.orphans.iter().map(|pack| pack.table.frames.len()).sum::<usize>() <= ORPHAN_FRAMES_MAX {
             self.orphans.iter().try_for_each(|pack| index.add(pack))?;
-            return Ok(index);
+        } else {
+            let orphans = std::mem::take(&mut self.orphans);
+            let folder = self.generation_of(listing, &orphans);
+            self.orphans = orphans;
+            index = open(&folder?)?;
         }
-        let orphans = std::mem::take(&mut self.orphans);
-        let folder = self.generation_of(&orphans);
-        self.orphans = orphans;
-        open(&folder?)
+        index.replaced.append(&mut self.replaced);
+        Ok(index)
     }
 
     /// The readable segments: of the newest generation that lacks only a few of them, these in memory; else of one that is
@@ -79,10 +89,15 @@ impl Build<'_> {
             });
             match { opened }.next() {
                 Some(found) => found,
-                None => return open(&self.generation_of(&[])?),
+                None => return open(&self.generation_of(listing, &[])?),
             }
         };
-        for id in missing {
+        self.replaced.extend(index.replaced.iter().copied());
+        for id in largest_first(missing, listing) {
+            if self.replaced.contains(&id) {
+                self.unread.push(id);
+                continue;
+            }
             for pack in self.read_segment(&id)?.unwrap_or_default() {
                 index.add(&pack)?;
             }
@@ -97,6 +112,7 @@ impl Build<'_> {
             Ok(mut segment) => {
                 // A pack of a newer format counts as named by no segment, and its own head says why it is not read.
                 segment.packs.retain(|pack| pack.table.format <= formats::newest(pack.name.kind.object_kind()));
+                self.replaced.extend(segment.replaces);
                 Ok(Some(segment.packs))
             }
             Err(error @ RepoError::Store { .. }) => Err(error),
@@ -109,7 +125,7 @@ impl Build<'_> {
     }
 
     /// The generation of the readable segments and these packs. A damaged segment is no part of it, nor of its name.
-    fn generation_of(&mut self, orphans: &[IndexedPack]) -> Result<PathBuf> {
+    fn generation_of(&mut self, listing: &Listing, orphans: &[IndexedPack]) -> Result<PathBuf> {
         let mut sources = self.segments.clone();
         sources.extend(orphans.iter().map(|pack| pack.name.id));
         let folder = self.folder_of(&sources);
@@ -125,15 +141,23 @@ impl Build<'_> {
             false => BTreeSet::new(),
         };
         let mut filler = Filler::new(&db)?;
-        for id in self.segments.clone().difference(&have) {
-            match self.read_segment(id)? {
-                Some(packs) => {
-                    packs.iter().try_for_each(|pack| filler.add(pack))?;
-                    filler.source(id)?;
-                }
-                None => drop(sources.remove(id)),
+        self.replaced.extend(replaced_of(&db)?);
+        let mut unread = Vec::new();
+        for id in largest_first(self.segments.difference(&have).copied().collect(), listing) {
+            if self.replaced.contains(&id) {
+                filler.source(&id)?;
+                unread.push(id);
+            } else if !self.fill_from(&id, &mut filler)? {
+                sources.remove(&id);
             }
         }
+        // Whoever wrote the larger segment may have meant packs that others name, too.
+        if !unread.is_empty() && !filler.names_all(listing)? {
+            for id in unread {
+                self.fill_from(&id, &mut filler)?;
+            }
+        }
+        self.replaced.iter().try_for_each(|id| filler.replaced(id))?;
         for pack in orphans.iter().filter(|pack| !have.contains(&pack.name.id)) {
             filler.add(pack)?;
             filler.source(&pack.name.id)?;
@@ -153,6 +177,14 @@ impl Build<'_> {
             }
             Err(error) => Err(cache_error(&folder, &error)),
         }
+    }
+
+    /// Adds what a segment says; whether it could be read.
+    fn fill_from(&mut self, id: &ObjectId, filler: &mut Filler<'_>) -> Result<bool> {
+        let Some(packs) = self.read_segment(id)? else { return Ok(false) };
+        packs.iter().try_for_each(|pack| filler.add(pack))?;
+        filler.source(id)?;
+        Ok(true)
     }
 
     fn folder_of(&self, sources: &BTreeSet<ObjectId>) -> PathBuf {
@@ -180,6 +212,18 @@ impl Build<'_> {
             }
         }
     }
+}
+
+/// Packs of the listing that the index does not name.
+fn unnamed_packs(index: &Index, listing: &Listing) -> Result<Vec<(PackName, u64)>> {
+    let named: BTreeSet<ObjectId> = index.packs()?.into_iter().map(|pack| pack.name.id).collect();
+    Ok(listing.packs.iter().filter(|(pack, _)| !named.contains(&pack.id)).map(|(pack, size)| (*pack, *size)).collect())
+}
+
+/// A segment that stands for others is larger than each of them: what it replaces is known before they come up.
+fn largest_first(mut segments: Vec<ObjectId>, listing: &Listing) -> Vec<ObjectId> {
+    segments.sort_by_key(|id| std::cmp::Reverse(listing.segments.get(id).copied().unwrap_or_default()));
+    segments
 }
 
 /// Opens a generation; one that does not open is only a cache, and goes so that it is built again.
@@ -225,6 +269,22 @@ impl<'a> Filler<'a> {
             }
         }
         // The pack's own row must be found by the next `add`.
+        self.write()
+    }
+
+    /// Whether every pack of the listing is named.
+    fn names_all(&self, listing: &Listing) -> Result<bool> {
+        for pack in listing.packs.keys() {
+            let key = [&[PACK_NUMBER][..], &pack.id.0].concat();
+            if self.db.get_pinned(&key).map_err(|error| cache_error(self.db.path(), &error))?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn replaced(&mut self, id: &ObjectId) -> Result<()> {
+        self.batch.put([&[REPLACED][..], &id.0].concat(), []);
         self.write()
     }
 

@@ -10,7 +10,7 @@ use rocksdb::{
 };
 
 use super::folders::cache_error;
-use super::rows::{PACK, PACK_NUMBER, SOURCE, pack_number};
+use super::rows::{PACK, PACK_NUMBER, REPLACED, SOURCE, pack_number};
 use crate::error::Result;
 
 /// Blocks that one open database keeps in memory, index and filter partitions included.
@@ -63,14 +63,24 @@ pub(crate) fn open_private(folder: &Path) -> Result<DB> {
     DB::open(&options, folder).map_err(|error| cache_error(folder, &error))
 }
 
+/// The segments and unindexed packs that are in here.
 pub(super) fn sources_of(db: &DB) -> Result<BTreeSet<ObjectId>> {
-    let mut sources = BTreeSet::new();
-    for row in db.iterator(IteratorMode::From(&[SOURCE], Direction::Forward)) {
+    ids_of(db, SOURCE)
+}
+
+/// The segments that those in here stand for.
+pub(super) fn replaced_of(db: &DB) -> Result<BTreeSet<ObjectId>> {
+    ids_of(db, REPLACED)
+}
+
+fn ids_of(db: &DB, kind: u8) -> Result<BTreeSet<ObjectId>> {
+    let mut ids = BTreeSet::new();
+    for row in db.iterator(IteratorMode::From(&[kind], Direction::Forward)) {
         let (key, _) = row.map_err(|error| cache_error(db.path(), &error))?;
-        let id = key.strip_prefix(&[SOURCE]).and_then(|id| id.try_into().ok());
-        sources.insert(ObjectId(id.ok_or_else(|| cache_error(db.path(), &"it is damaged"))?));
+        let Some(id) = key.strip_prefix(&[kind]) else { break };
+        ids.insert(ObjectId(id.try_into().map_err(|_| cache_error(db.path(), &"it is damaged"))?));
     }
-    Ok(sources)
+    Ok(ids)
 }
 
 /// The number that the next pack gets.

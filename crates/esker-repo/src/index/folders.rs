@@ -47,11 +47,13 @@ pub(crate) fn share(folder: &Path) -> Result<std::fs::File> {
     let file = std::fs::File::options().create(true).append(true).open(&path).map_err(|error| cache_error(&path, &error))?;
     // A file system without locks loses only the protection against being swept while in use, which RocksDB survives.
     let _ = flock(&file, FlockOperation::NonBlockingLockShared);
+    // When it was last used decides what goes first for want of room.
+    let _ = file.set_modified(std::time::SystemTime::now());
     Ok(file)
 }
 
 /// Removes a folder of the cache that nobody uses; one in use stays.
-fn remove_unused(folder: &Path) {
+pub(super) fn remove_unused(folder: &Path) {
     let free = match std::fs::File::options().append(true).open(folder.join(USE_FILE)) {
         Ok(file) => flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok(),
         Err(_) => false,

@@ -10,6 +10,7 @@ mod build;
 mod database;
 mod folders;
 mod recent;
+mod room;
 mod rows;
 
 use std::collections::{BTreeSet, HashMap};
@@ -31,8 +32,10 @@ use build::Build;
 use recent::Recent;
 use rows::{PACK, PACK_NUMBER, chunk_key, decode_pack, decode_places, pack_number};
 
-use database::{next_pack, open_read_only};
-use folders::drop_old_generations;
+use database::{next_pack, open_read_only, replaced_of};
+use folders::{drop_old_generations, remove_folder};
+
+pub use room::INDEX_CACHE_BYTES;
 
 pub(crate) use database::open_private;
 pub(crate) use folders::{cache_error, create_folder, share, sweep_abandoned};
@@ -43,7 +46,7 @@ const OPEN_TRIES: u32 = 5;
 /// Packs kept in memory, at most.
 const KNOWN_PACKS_MAX: usize = 4096;
 /// The layout of the rows; a cache of another layout stands in another folder.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// A pack as the index knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub struct Index {
     /// Packs that are named but not listed, or that stand in a doomed list: what they hold does not exist for a writer.
     absent: BTreeSet<u32>,
     orphans: BTreeSet<u32>,
+    /// Segments that others stand for.
+    replaced: BTreeSet<ObjectId>,
     /// Packs looked up lately: a reader asks for the same few again and again.
     known_packs: RwLock<HashMap<u32, PackEntry>>,
 }
@@ -108,22 +113,30 @@ impl Repository {
     /// `Cache`, `Store`. Segments and packs that are damaged are reported in the result: their chunks do not exist.
     pub fn sync_index(&self, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Synced> {
         let root = self.cache.join(format!("index-{LAYOUT}-{}", self.config.repository));
-        create_folder(&root)?;
-        sweep_abandoned(&root, "build-");
         let mut tries = 1;
         loop {
+            create_folder(&root)?;
+            sweep_abandoned(&root, "build-");
             let segments = listing.segments.keys().copied().collect();
-            let mut build = Build { repository: self, root: root.clone(), segments, orphans: Vec::new(), damaged: Vec::new() };
+            let (replaced, unread, orphans, damaged) = Default::default();
+            let mut build = Build { repository: self, root: root.clone(), segments, replaced, unread, orphans, damaged };
             match build.index(listing) {
                 Ok(mut index) => {
                     if let Some(generation) = &index.generation {
                         drop_old_generations(&root, generation.db.path());
                     }
-                    index.mark(listing, doomed, &build.orphans)?;
+                    match index.mark(listing, doomed, &build.orphans) {
+                        Err(RepoError::CacheDamaged { .. }) if tries < OPEN_TRIES => {
+                            tries += 1;
+                            continue;
+                        }
+                        marked => marked?,
+                    }
+                    room::keep_within(&self.cache, self.index_cache_bytes);
                     return Ok(Synced { index, orphans: build.orphans, damaged: build.damaged });
                 }
                 // Another process, with a newer listing, removed the generation before it was marked as in use.
-                Err(RepoError::Cache { .. }) if tries < OPEN_TRIES => tries += 1,
+                Err(RepoError::Cache { .. } | RepoError::CacheDamaged { .. }) if tries < OPEN_TRIES => tries += 1,
                 Err(error) => return Err(error),
             }
         }
@@ -135,14 +148,14 @@ impl Index {
     fn open(folder: &Path) -> Result<Self> {
         let in_use = share(folder)?;
         let generation = Generation { db: open_read_only(folder)?, _in_use: in_use };
-        let recent = Recent::behind(next_pack(&generation.db)?);
-        Ok(Self { recent, generation: Some(generation), ..Self::empty() })
+        let (recent, replaced) = (Recent::behind(next_pack(&generation.db)?), replaced_of(&generation.db)?);
+        Ok(Self { recent, replaced, generation: Some(generation), ..Self::empty() })
     }
 
     /// Nothing yet.
     fn empty() -> Self {
-        let (recent, absent, orphans, known_packs) = Default::default();
-        Self { generation: None, recent, absent, orphans, known_packs }
+        let (recent, absent, orphans, replaced, known_packs) = Default::default();
+        Self { generation: None, recent, absent, orphans, replaced, known_packs }
     }
 
     /// Adds a pack in memory.
@@ -215,6 +228,11 @@ impl Index {
         self.absent.len()
     }
 
+    /// Segments that others stand for.
+    pub(crate) fn replaced(&self) -> &BTreeSet<ObjectId> {
+        &self.replaced
+    }
+
     /// Whether no segment names the pack: an interrupted job left it.
     pub fn is_orphan(&self, number: u32) -> bool {
         self.orphans.contains(&number)
@@ -239,12 +257,12 @@ impl Index {
 impl Generation {
     fn places(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
         let row = self.row(&chunk_key(chunk))?;
-        row.map_or_else(|| Ok(Vec::new()), |row| decode_places(chunk, &row).map_err(|_| self.damaged()))
+        row.map_or_else(|| Ok(Vec::new()), |row| decode_places(chunk, &row).map_err(|error| self.damaged(&error)))
     }
 
     fn pack(&self, number: u32) -> Result<PackEntry> {
         let row = self.row(&[&[PACK][..], &number.to_be_bytes()].concat())?;
-        row.and_then(|row| decode_pack(number, &row).ok()).ok_or_else(|| self.damaged())
+        row.and_then(|row| decode_pack(number, &row).ok()).ok_or_else(|| self.damaged(&format!("pack {number} is not in it")))
     }
 
     fn has_pack(&self, id: &ObjectId) -> Result<bool> {
@@ -254,21 +272,23 @@ impl Generation {
     fn packs(&self) -> Result<Vec<PackEntry>> {
         let mut packs = Vec::new();
         for row in self.db.iterator(IteratorMode::From(&[PACK], Direction::Forward)) {
-            let (key, value) = row.map_err(|error| cache_error(self.db.path(), &error))?;
+            let (key, value) = row.map_err(|error| self.damaged(&error))?;
             if key.first() != Some(&PACK) {
                 break;
             }
-            let number = pack_number(&key).ok_or_else(|| self.damaged())?;
-            packs.push(decode_pack(number, &value).map_err(|_| self.damaged())?);
+            let number = pack_number(&key).ok_or_else(|| self.damaged(&"a key is cut short"))?;
+            packs.push(decode_pack(number, &value).map_err(|error| self.damaged(&error))?);
         }
         Ok(packs)
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<rocksdb::DBPinnableSlice<'_>>> {
-        self.db.get_pinned(key).map_err(|error| cache_error(self.db.path(), &error))
+        self.db.get_pinned(key).map_err(|error| self.damaged(&error))
     }
 
-    fn damaged(&self) -> RepoError {
-        cache_error(self.db.path(), &"it is damaged; delete it, it will be made anew")
+    /// A cache that is damaged goes at once: whoever comes next makes it anew.
+    fn damaged(&self, why: &dyn std::fmt::Display) -> RepoError {
+        remove_folder(self.db.path());
+        RepoError::CacheDamaged { path: self.db.path().display().to_string(), why: why.to_string() }
     }
 }

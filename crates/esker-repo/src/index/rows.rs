@@ -17,6 +17,8 @@ pub(super) const PACK: u8 = 2;
 pub(super) const PACK_NUMBER: u8 = 3;
 /// Id of a segment or unindexed pack that is in here.
 pub(super) const SOURCE: u8 = 4;
+/// Id of a segment that one of these stands for.
+pub(super) const REPLACED: u8 = 5;
 
 pub(super) fn pack_number(key: &[u8]) -> Option<u32> {
     key.last_chunk().map(|number| u32::from_be_bytes(*number))
