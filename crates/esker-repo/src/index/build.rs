@@ -130,7 +130,11 @@ impl Build<'_> {
         sources.extend(orphans.iter().map(|pack| pack.name.id));
         let folder = self.folder_of(&sources);
         if folder.exists() {
-            return Ok(folder);
+            // A manifest that was cut short opens all the same, and the database lacks rows.
+            if open_read_only(&folder).and_then(|db| sources_of(&db)).is_ok_and(|have| have == sources) {
+                return Ok(folder);
+            }
+            remove_folder(&folder);
         }
         let private = tempfile::Builder::new().prefix("build-").tempdir_in(&self.root).map_err(|error| cache_error(&self.root, &error))?;
         let held = share(private.path())?;
