@@ -220,7 +220,7 @@ impl Build<'_> {
     }
 }
 
-/// Packs of the listing that the index does not name.
+/// Packs of the listing that the index does not name and no prune has doomed.
 fn unnamed_packs(index: &Index, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Vec<(PackName, u64)>> {
     let named: BTreeSet<ObjectId> = index.packs()?.into_iter().map(|pack| pack.name.id).collect();
     let is_unnamed = |pack: &PackName| !named.contains(&pack.id) && !doomed.contains(&pack.id);

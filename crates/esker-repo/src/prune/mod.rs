@@ -384,7 +384,7 @@ impl Prune<'_> {
         self.observer.check()?;
         let manifests = || looked.backups.found.iter().map(|backup| &backup.manifest);
         let told = manifests().flat_map(|manifest| manifest.segments.iter().copied()).collect();
-        let segments = segments::rewrite(self.repository, &looked.view.listing, go, &told)?;
+        let segments = segments::rewrite(self.repository, &looked.view.listing, &looked.view.synced.orphans, go, &told)?;
         let packs: Vec<(PackName, u64)> =
             looked.view.listing.packs.iter().filter(|(name, _)| go.contains(&name.id)).map(|(name, size)| (*name, *size)).collect();
         let written: BTreeSet<ObjectId> = manifests().flat_map(|manifest| manifest.packs.iter().copied()).collect();

@@ -3,7 +3,7 @@
 //! Who merges keeps every pair of chunk and place but those of packs that go or are gone. New segments are written before
 //! the old ones are deleted, and only segments that were read here are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use esker_format::ObjectId;
 use esker_format::formats;
@@ -31,55 +31,82 @@ struct Rewriter<'a> {
     /// Segments that backups say they wrote: only of those it must be told what became of them.
     told: &'a BTreeSet<ObjectId>,
     pending: IndexSegment,
+    /// Packs that `pending` names.
+    named: BTreeSet<PackName>,
     frames: usize,
     outcome: Rewritten,
 }
 
-/// Writes segments that name what those of the listing name, without packs that go or are not listed.
+/// Writes segments that name what those of the listing name, without packs that go or are not listed, and with packs that no
+/// segment names: their writer, or a prune that wrote them again, died before it did.
 ///
 /// # Errors
 /// `Store`; `Object` for a segment of a newer format.
-pub(super) fn rewrite(repository: &Repository, listing: &Listing, go: &BTreeSet<ObjectId>, told: &BTreeSet<ObjectId>) -> Result<Rewritten> {
-    let mut rewriter = Rewriter { repository, told, pending: IndexSegment::default(), frames: 0, outcome: Rewritten::default() };
-    let mut named: BTreeSet<PackName> = BTreeSet::new();
+pub(super) fn rewrite(
+    repository: &Repository,
+    listing: &Listing,
+    orphans: &[IndexedPack],
+    go: &BTreeSet<ObjectId>,
+    told: &BTreeSet<ObjectId>,
+) -> Result<Rewritten> {
+    let mut rewriter =
+        Rewriter { repository, told, pending: IndexSegment::default(), named: BTreeSet::new(), frames: 0, outcome: Rewritten::default() };
     let stays = |name: &PackName| listing.packs.contains_key(name) && !go.contains(&name.id);
-    // A segment that stands for others is larger than each of them: those then go.
-    let mut segments: Vec<_> = listing.segments.iter().collect();
-    segments.sort_by_key(|(_, size)| std::cmp::Reverse(**size));
-    for (id, size) in segments {
-        let segment = match repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
-            Ok(segment) => segment,
-            // A segment that another prune has replaced, or one that is damaged: what cannot be read is not deleted.
-            Err(error) if error.is_damage() && !error.is_too_new() => continue,
-            Err(error) => return Err(error),
-        };
+    // How often each pack is named. A reader passes over what is replaced, so whatever replaces a segment must name all of
+    // it that stays: two segments that overlap are put together, neither is dropped because of the other.
+    let mut named: BTreeMap<PackName, usize> = BTreeMap::new();
+    for id in listing.segments.keys() {
+        for pack in read(repository, id)?.into_iter().flat_map(|segment| segment.packs) {
+            *named.entry(pack.name).or_default() += 1;
+        }
+    }
+    for (id, size) in &listing.segments {
+        let Some(segment) = read(repository, id)? else { continue };
         let is_newer = |pack: &IndexedPack| pack.table.format > formats::newest(pack.name.kind.object_kind());
-        let is_good = segment.packs.iter().all(|pack| stays(&pack.name) && !named.contains(&pack.name));
+        let is_good = segment.packs.iter().all(|pack| stays(&pack.name) && named.get(&pack.name) == Some(&1));
         if (is_good && !segment.packs.is_empty()) || segment.packs.iter().any(is_newer) {
-            named.extend(segment.packs.iter().map(|pack| pack.name));
             continue;
         }
         rewriter.outcome.stale.push((*id, *size));
-        rewriter.take(*id, segment, |name| stays(name) && named.insert(*name))?;
+        rewriter.take(*id, segment, stays)?;
+    }
+    for pack in orphans.iter().filter(|pack| stays(&pack.name)) {
+        rewriter.add(pack.clone());
     }
     rewriter.flush()?;
     Ok(rewriter.outcome)
 }
 
+/// A segment; none if another prune has replaced it or it is damaged: what cannot be read is not deleted.
+fn read(repository: &Repository, id: &ObjectId) -> Result<Option<IndexSegment>> {
+    match repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
+        Ok(segment) => Ok(Some(segment)),
+        Err(error) if error.is_damage() && !error.is_too_new() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Rewriter<'_> {
-    fn take(&mut self, id: ObjectId, segment: IndexSegment, mut stays: impl FnMut(&PackName) -> bool) -> Result<()> {
+    fn take(&mut self, id: ObjectId, segment: IndexSegment, stays: impl Fn(&PackName) -> bool) -> Result<()> {
         let replaced = segment.replaces.into_iter().chain([id]).filter(|id| self.told.contains(id));
         self.pending.replaces.extend(replaced);
         for pack in segment.packs.into_iter().filter(|pack| stays(&pack.name)) {
+            self.add(pack);
+        }
+        if self.frames >= SEGMENT_FRAMES { self.flush() } else { Ok(()) }
+    }
+
+    fn add(&mut self, pack: IndexedPack) {
+        if self.named.insert(pack.name) {
             self.frames += pack.table.frames.len();
             self.pending.packs.push(pack);
         }
-        if self.frames >= SEGMENT_FRAMES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
         let segment = std::mem::take(&mut self.pending);
         self.frames = 0;
+        self.named.clear();
         if segment.packs.is_empty() && segment.replaces.is_empty() {
             return Ok(());
         }
