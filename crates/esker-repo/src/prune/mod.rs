@@ -373,6 +373,10 @@ impl Prune<'_> {
             self.report.rewritten_chunks += rescue.chunks;
             self.report.written_bytes += rescue.finish()?.iter().map(|pack| pack.table.bytes()).sum::<u64>();
         }
+        // What an interrupted job left and nobody indexed is relied upon from here on.
+        let orphans = looked.view.synced.orphans.iter();
+        let relied_upon = orphans.filter(|pack| marker.marks.pack(&pack.name.id).is_some_and(|marks| !marks.is_dead()));
+        segments::publish(self.repository, relied_upon.cloned().collect())?;
         let is_needed = |id: &&ObjectId| marker.marks.pack(id).is_some_and(|pack| !pack.is_dead());
         let (back, go): (BTreeSet<ObjectId>, BTreeSet<ObjectId>) = own.iter().partition(|id| is_needed(id));
         self.report.taken_back = back.len() as u64;
