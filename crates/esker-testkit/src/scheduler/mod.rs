@@ -240,7 +240,11 @@ mod tests {
         let scheduler = Scheduler::new(seed, vec![None, None, Some(Death { at: 5, is_done: false })], 0);
         let actors = (0..3).map(|actor| {
             let turn = scheduler.turn(actor);
-            let steps = move || (0..20).for_each(|number| drop(turn.step(&number.to_string())));
+            let steps = move || {
+                (0..20).for_each(|number| {
+                    turn.step(&number.to_string());
+                });
+            };
             Box::new(steps) as Box<dyn FnOnce() + Send>
         });
         scheduler.run(actors.collect());
