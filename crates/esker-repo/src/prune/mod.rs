@@ -373,6 +373,10 @@ impl Prune<'_> {
             self.report.rewritten_chunks += rescue.chunks;
             self.report.written_bytes += rescue.finish()?.iter().map(|pack| pack.table.bytes()).sum::<u64>();
         }
+        // What an interrupted job left and nobody indexed is relied upon from here on.
+        let orphans = looked.view.synced.orphans.iter();
+        let relied_upon = orphans.filter(|pack| marker.marks.pack(&pack.name.id).is_some_and(|marks| !marks.is_dead()));
+        segments::publish(self.repository, relied_upon.cloned().collect())?;
         let is_needed = |id: &&ObjectId| marker.marks.pack(id).is_some_and(|pack| !pack.is_dead());
         let (back, go): (BTreeSet<ObjectId>, BTreeSet<ObjectId>) = own.iter().partition(|id| is_needed(id));
         self.report.taken_back = back.len() as u64;
@@ -384,7 +388,7 @@ impl Prune<'_> {
         self.observer.check()?;
         let manifests = || looked.backups.found.iter().map(|backup| &backup.manifest);
         let told = manifests().flat_map(|manifest| manifest.segments.iter().copied()).collect();
-        let segments = segments::rewrite(self.repository, &looked.view.listing, &looked.view.synced.orphans, go, &told)?;
+        let segments = segments::rewrite(self.repository, &looked.view.listing, go, &told)?;
         let packs: Vec<(PackName, u64)> =
             looked.view.listing.packs.iter().filter(|(name, _)| go.contains(&name.id)).map(|(name, size)| (*name, *size)).collect();
         let written: BTreeSet<ObjectId> = manifests().flat_map(|manifest| manifest.packs.iter().copied()).collect();

@@ -37,18 +37,11 @@ struct Rewriter<'a> {
     outcome: Rewritten,
 }
 
-/// Writes segments that name what those of the listing name, without packs that go or are not listed, and with packs that no
-/// segment names: their writer, or a prune that wrote them again, died before it did.
+/// Writes segments that name what those of the listing name, without packs that go or are not listed.
 ///
 /// # Errors
 /// `Store`; `Object` for a segment of a newer format.
-pub(super) fn rewrite(
-    repository: &Repository,
-    listing: &Listing,
-    orphans: &[IndexedPack],
-    go: &BTreeSet<ObjectId>,
-    told: &BTreeSet<ObjectId>,
-) -> Result<Rewritten> {
+pub(super) fn rewrite(repository: &Repository, listing: &Listing, go: &BTreeSet<ObjectId>, told: &BTreeSet<ObjectId>) -> Result<Rewritten> {
     let mut rewriter =
         Rewriter { repository, told, pending: IndexSegment::default(), named: BTreeSet::new(), frames: 0, outcome: Rewritten::default() };
     let stays = |name: &PackName| listing.packs.contains_key(name) && !go.contains(&name.id);
@@ -70,9 +63,6 @@ pub(super) fn rewrite(
         rewriter.outcome.stale.push((*id, *size));
         rewriter.take(*id, segment, stays)?;
     }
-    for pack in orphans.iter().filter(|pack| stays(&pack.name)) {
-        rewriter.add(pack.clone());
-    }
     rewriter.flush()?;
     Ok(rewriter.outcome)
 }
@@ -91,16 +81,12 @@ impl Rewriter<'_> {
         let replaced = segment.replaces.into_iter().chain([id]).filter(|id| self.told.contains(id));
         self.pending.replaces.extend(replaced);
         for pack in segment.packs.into_iter().filter(|pack| stays(&pack.name)) {
-            self.add(pack);
+            if self.named.insert(pack.name) {
+                self.frames += pack.table.frames.len();
+                self.pending.packs.push(pack);
+            }
         }
         if self.frames >= SEGMENT_FRAMES { self.flush() } else { Ok(()) }
-    }
-
-    fn add(&mut self, pack: IndexedPack) {
-        if self.named.insert(pack.name) {
-            self.frames += pack.table.frames.len();
-            self.pending.packs.push(pack);
-        }
     }
 
     fn flush(&mut self) -> Result<()> {

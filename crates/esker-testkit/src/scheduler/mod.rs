@@ -241,9 +241,9 @@ mod tests {
         let actors = (0..3).map(|actor| {
             let turn = scheduler.turn(actor);
             let steps = move || {
-                for number in 0..20 {
-                    let _ = turn.step(&number.to_string());
-                }
+                (0..20).for_each(|number| {
+                    turn.step(&number.to_string());
+                });
             };
             Box::new(steps) as Box<dyn FnOnce() + Send>
         });
