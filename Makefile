@@ -74,8 +74,9 @@ bench-scale: build ## every verb on a repository of ten million chunks, and on a
 fuzz: setup ## fuzz every decoder, FUZZ_SECONDS (60) each
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: setup ## rebuild tables of RocksDB with ever new random options, MINUTES (10) long
+torture: setup ## tables with random options, then writers and prunes in random orders, MINUTES (10) each
 	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test torture -- --nocapture
+	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test interleavings -- --nocapture every_committed
 
 clean-cache: ## remove compiled code, benchmark folders and the reader's Python environment
 	rm -rf $(CACHE)

@@ -184,8 +184,9 @@ fn a_held_backup_is_forgotten_neither_by_name_nor_by_policy_until_it_is_released
     esker.run(&["forget", "one"]).exits(2).says("no backup is called");
     esker.run(&["forget", "--hold", "nobody"]).exits(2);
     esker.run(&["fsck", "--level", "files"]).exits(0);
-    // The last backup goes by name only.
-    esker.run(&["forget", "three"]).exits(0);
+    // The last backup goes by name only, and because it was verified, by force only.
+    esker.run(&["forget", "three"]).exits(2).says("--force");
+    esker.run(&["forget", "three", "--force"]).exits(0);
     assert_eq!(esker.labels(), Vec::<String>::new());
     esker.run(&["fsck"]).exits(0);
 }

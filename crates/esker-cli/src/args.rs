@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -69,6 +70,8 @@ pub enum Verb {
     Fsck(Fsck),
     /// Forget backups by policy or by name; hold, release and tag them
     Forget(Forget),
+    /// Delete what no backup needs, while backups may run
+    Prune(Prune),
     /// Show what backups take, and what forgetting one would free
     Stats(Stats),
     /// Show in what two backups differ
@@ -333,6 +336,32 @@ pub struct Forget {
     /// Only say what would go
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+    /// Forget by name also the last backup of a cluster that was verified at level files or deeper
+    #[arg(long, requires = "backups")]
+    pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// Only say what would go, why, and what that frees
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Say why this pack stays or goes: its path, or eight or more digits of its id
+    #[arg(long, value_name = "PACK", conflicts_with = "dry_run")]
+    pub explain: Option<String>,
+    /// Take a session for dead that gave no sign of life for so long while this prune waited (a running one gives one each
+    /// minute); a backup taken for dead by mistake fails and must be run again
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = wait)]
+    pub fence_after: Duration,
+    /// Give up, with nothing deleted, if sessions are still at work after so long (default: wait for their end)
+    #[arg(long, value_name = "DURATION", value_parser = wait)]
+    pub max_wait: Option<Duration>,
+    /// Write at most so many bytes again to free packs that are needed in part (2G, 500M); 0 leaves them
+    #[arg(long, value_name = "BYTES", default_value = "4G", value_parser = bytes)]
+    pub max_repack: u64,
+    /// Packs are written again of which at least so many percent are not needed
+    #[arg(long, value_name = "PERCENT", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repack_percent: u32,
 }
 
 #[derive(Debug, Args)]
@@ -433,6 +462,28 @@ pub struct KeyPassphrase {
     pub new_passphrase_file: Option<PathBuf>,
 }
 
+/// Bytes, or thousands, millions and so on of 1024: `500M`, `2G`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let bad = || format!("{text:?} is not a number of bytes such as 1048576, 500M or 2G");
+    let unit = "KMGT".find(|unit| text.ends_with(unit)).map_or(0, |at| at + 1);
+    let number = text.get(..text.len() - usize::from(unit > 0)).unwrap_or_default();
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    number.checked_mul(1 << (10 * unit)).ok_or_else(bad)
+}
+
+/// A time to wait such as `90s`, `10m`, `2h`.
+fn wait(text: &str) -> Result<Duration, String> {
+    let bad = || format!("{text:?} is not a time to wait such as 90s, 10m or 2h");
+    let (number, unit_s) = match text.char_indices().last() {
+        Some((at, 's')) => (&text[..at], 1),
+        Some((at, 'm')) => (&text[..at], 60),
+        Some((at, 'h')) => (&text[..at], 3600),
+        _ => return Err(bad()),
+    };
+    let seconds = number.parse::<u64>().ok().filter(|number| *number > 0).and_then(|number| number.checked_mul(unit_s));
+    seconds.map(Duration::from_secs).ok_or_else(bad)
+}
+
 /// A duration such as `36h`, `14d`, `8w`, `1y`, or several of them in a row.
 fn duration_ms(text: &str) -> Result<u64, String> {
     let bad = || format!("{text:?} is not a duration such as 36h, 14d, 8w or 1y");
@@ -464,6 +515,25 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn bytes_have_units() {
+        assert_eq!(bytes("0"), Ok(0));
+        assert_eq!(bytes("3K"), Ok(3072));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        for bad in ["", "G", "-1", "1.5G", "2g", "99999999999999999T"] {
+            assert!(bytes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_to_wait_are_told_from_nonsense() {
+        assert_eq!(wait("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(wait("10m"), Ok(Duration::from_secs(600)));
+        for bad in ["", "s", "0s", "10", "-1m", "1d", "99999999999999999999h"] {
+            assert!(wait(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

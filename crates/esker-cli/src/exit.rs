@@ -31,6 +31,7 @@ impl Exit {
             OpsError::Cancelled | OpsError::Repository(RepoError::Cancelled) => Self::Cancelled,
             OpsError::Cluster(esker_cluster::Error::ClusterFile { .. } | esker_cluster::Error::TargetNotEmpty(_)) => Self::Usage,
             OpsError::Repository(error) if error.is_too_new() => Self::Failed,
+            OpsError::Repository(RepoError::PruneStopped(_)) => Self::Damage,
             error if error.is_damage() => Self::Damage,
             _ => Self::Failed,
         }

@@ -1,6 +1,7 @@
 //! What is to go and what is gone: doomed lists and forgotten records (format-spec chapter 11).
 
 use crate::error::{FormatError, Result};
+use crate::formats::{FIRST, FORGOTTEN_PACKS};
 use crate::ids::{ObjectId, SessionId};
 use crate::limits::{NAME_MAX, TEXT_MAX};
 use crate::wire::{Reader, Record, Writer};
@@ -24,6 +25,8 @@ pub enum ForgottenKind {
     Manifest = 1,
     /// Passphrases or recovery keys.
     Key = 2,
+    /// Packs that a prune deletes although a backup that stands wrote them: all that is needed of them stands elsewhere.
+    Pack = 3,
 }
 
 /// `forgotten/<hash>`: written before the objects it names are deleted, so that their absence is known to be meant.
@@ -62,6 +65,10 @@ impl Record for DoomedList {
 impl Record for Forgotten {
     const NAME: &'static str = "forgotten record";
 
+    fn format(&self) -> u16 {
+        if self.kind == ForgottenKind::Pack { FORGOTTEN_PACKS } else { FIRST }
+    }
+
     fn write(&self, out: &mut Writer) {
         out.raw(&self.session.0);
         out.u64(self.at_ms);
@@ -80,6 +87,7 @@ impl Record for Forgotten {
             kind: match input.u8("forgotten kind")? {
                 1 => ForgottenKind::Manifest,
                 2 => ForgottenKind::Key,
+                3 if input.format() >= FORGOTTEN_PACKS => ForgottenKind::Pack,
                 other => return Err(FormatError::BadValue { field: "forgotten kind", found: other.to_string() }),
             },
             objects: input.list("objects", 33, |input| Ok((ObjectId(input.array("object")?), input.text("label", NAME_MAX)?)))?,

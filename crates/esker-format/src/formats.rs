@@ -12,6 +12,8 @@ pub const SORTED_RUNS: u16 = 2;
 pub const COPIES: u16 = 3;
 /// The format in which verification records say what backups have lost.
 pub const LOSSES: u16 = 2;
+/// The format in which a forgotten record names packs.
+pub const FORGOTTEN_PACKS: u16 = 2;
 /// The newest format of any kind of object that this version reads and writes.
 pub const NEWEST: u16 = COPIES;
 
@@ -21,6 +23,7 @@ pub fn newest(kind: ObjectKind) -> u16 {
         ObjectKind::Manifest => COPIES,
         ObjectKind::DataPack | ObjectKind::MetaPack | ObjectKind::IndexSegment => SORTED_RUNS,
         ObjectKind::Verification => LOSSES,
+        ObjectKind::Forgotten => FORGOTTEN_PACKS,
         _ => FIRST,
     }
 }

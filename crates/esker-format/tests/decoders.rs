@@ -307,7 +307,7 @@ fn verification() -> impl Strategy<Value = Verification> {
 }
 
 fn forgotten() -> impl Strategy<Value = Forgotten> {
-    let kind = prop::sample::select(vec![ForgottenKind::Manifest, ForgottenKind::Key]);
+    let kind = prop::sample::select(vec![ForgottenKind::Manifest, ForgottenKind::Key, ForgottenKind::Pack]);
     (session(), any::<u64>(), kind, vec((object(), text()), 0..4), text()).prop_map(|(session, at_ms, kind, objects, reason)| Forgotten {
         session,
         at_ms,
@@ -439,6 +439,7 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         samples::ends()[0].to_bytes(),
         samples::doomed().to_bytes(),
         samples::forgotten().to_bytes(),
+        samples::forgotten_packs().to_bytes(),
         samples::verification().to_bytes(),
         samples::verification_with_losses().to_bytes(),
         samples::note().to_bytes(),

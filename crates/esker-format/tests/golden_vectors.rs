@@ -245,10 +245,15 @@ fn chapter_10_session() {
 
 #[test]
 fn chapter_11_doomed() {
-    let blocks = [control(ObjectKind::DoomedList, "", &samples::doomed()), control(ObjectKind::Forgotten, "", &samples::forgotten())];
+    let blocks = [
+        control(ObjectKind::DoomedList, "", &samples::doomed()),
+        control(ObjectKind::Forgotten, "", &samples::forgotten()),
+        control(ObjectKind::Forgotten, "", &samples::forgotten_packs()),
+    ];
     let committed = compare("11-doomed.txt", &blocks, is_sealed);
     opens(ObjectKind::DoomedList, "", &samples::doomed(), &committed[0]);
     opens(ObjectKind::Forgotten, "", &samples::forgotten(), &committed[1]);
+    opens(ObjectKind::Forgotten, "", &samples::forgotten_packs(), &committed[2]);
 }
 
 #[test]

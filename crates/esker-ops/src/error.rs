@@ -54,6 +54,9 @@ pub enum OpsError {
         /// The path of one.
         first: String,
     },
+    /// A prune did not wait for a reader that gave no sign of life.
+    #[error("a prune took this {0} for dead and deleted packs meanwhile: what it found says nothing, run it again")]
+    Overtaken(&'static str),
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,

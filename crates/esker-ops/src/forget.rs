@@ -1,15 +1,16 @@
 //! `forget`: which backups stay and which go, by policy or by name; holds and tags.
 //!
 //! Forgetting removes a manifest, after a record that says so. What only that backup needed stays in the store until
-//! prune. A held backup is never forgotten, nor the newest of its cluster by policy.
+//! prune. A held backup is never forgotten; by policy neither the newest of its cluster nor the last that was verified.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use esker_format::ObjectId;
+use esker_format::verification::Level;
 use esker_repo::Repository;
-use esker_repo::manifests::{Backup, Standing};
-use esker_repo::notes::NoteState;
+use esker_repo::manifests::{Backup, Backups, Standing};
+use esker_repo::notes::{NoteState, Verifications};
 use esker_repo::session::Session;
 use jiff::civil::DateTime;
 use serde::Serialize;
@@ -58,6 +59,8 @@ pub struct ForgetRequest {
     pub cluster: Option<String>,
     /// Only say what would go.
     pub dry_run: bool,
+    /// Forget by name also the last backup of a cluster that was verified.
+    pub force: bool,
 }
 
 /// What stayed and what went.
@@ -89,7 +92,7 @@ pub struct Decision {
 /// Forgets backups.
 ///
 /// # Errors
-/// `Usage` for an empty policy, an unknown name or a held backup named; `Store`.
+/// `Usage` for an empty policy, an unknown name, a held backup named, or the last verified one named without force; `Store`.
 pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<ForgetReport> {
     let backups = repository.backups()?;
     let notes = repository.notes()?;
@@ -99,6 +102,7 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
     }
     let nothing = NoteState::default();
     let note = |id: &ObjectId| notes.by_backup.get(id).unwrap_or(&nothing);
+    let verified = verified(&backups, &repository.verifications()?);
     let mut report = ForgetReport { dry_run: request.dry_run, ..ForgetReport::default() };
     let mut go = Vec::new();
     if request.names.is_empty() {
@@ -110,7 +114,16 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
         let clusters: BTreeSet<&str> = chosen.iter().map(|backup| backup.manifest.cluster.as_str()).collect();
         for cluster in clusters {
             let newest_first: Vec<&Backup> = chosen.iter().rev().copied().filter(|backup| backup.manifest.cluster == cluster).collect();
-            for (backup, mut reasons) in keep(&request.policy, &newest_first, |backup| note(&backup.id).tags(&backup.manifest).to_vec()) {
+            let mut decided = keep(&request.policy, &newest_first, |backup| note(&backup.id).tags(&backup.manifest).to_vec());
+            let goes = |backup: &Backup, reasons: &[String]| reasons.is_empty() && !note(&backup.id).held;
+            let mut good = decided.iter_mut().filter(|(backup, _)| verified.contains(&backup.id)).peekable();
+            if let Some((backup, reasons)) = good.next()
+                && goes(backup, reasons)
+                && good.all(|(backup, reasons)| goes(backup, reasons))
+            {
+                reasons.push("last verified".into());
+            }
+            for (backup, mut reasons) in decided {
                 if note(&backup.id).held {
                     reasons.push("held".into());
                 }
@@ -129,27 +142,33 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
     } else {
         let mut unreadable: Vec<ObjectId> = backups.damaged.iter().map(|(id, _)| *id).collect();
         unreadable.extend(repository.rolled_back(&backups)?);
+        let mut named = Vec::new();
         for name in &request.names {
             let (id, label) = match find_among(&backups, name) {
                 Ok(backup) => {
                     if note(&backup.id).held {
                         return Err(OpsError::usage(format!("{name} is held: esker forget --unhold {name} first")));
                     }
+                    named.push(backup.id);
                     report.forgotten.push(decision(&backup, Vec::new()));
                     (backup.id, backup.manifest.label)
                 }
                 // A manifest that cannot be read, or that the store lost, has no label; its id still names it.
-                Err(error) => match unreadable.iter().find(|id| name.len() >= 8 && id.to_string().starts_with(name.as_str())) {
+                // One that this client never saw is named by its whole id.
+                Err(error) => match lost(&unreadable, name) {
                     Some(id) => {
                         let reasons = vec!["unreadable or lost".to_owned()];
                         let (id_text, nothing) = (id.to_string(), String::new());
                         report.forgotten.push(Decision { id: id_text, label: nothing.clone(), cluster: nothing, started_ms: 0, reasons });
-                        (*id, String::new())
+                        (id, String::new())
                     }
                     None => return Err(error),
                 },
             };
             go.push((id, label));
+        }
+        if !request.force {
+            refuse_the_last_verified(&backups, &verified, &named)?;
         }
     }
     if !request.dry_run && !go.is_empty() {
@@ -159,6 +178,38 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
         session.end(None)?;
     }
     Ok(report)
+}
+
+/// A backup that cannot be read, or that is gone, by the beginning of its id, or by all of it.
+fn lost(unreadable: &[ObjectId], name: &str) -> Option<ObjectId> {
+    let known = unreadable.iter().find(|id| name.len() >= 8 && id.to_string().starts_with(name)).copied();
+    known.or_else(|| ObjectId::from_hex(name).ok())
+}
+
+/// Backups that were found whole at level files or deeper, and not damaged since.
+fn verified(backups: &Backups, verifications: &Verifications) -> BTreeSet<ObjectId> {
+    let is_good = |backup: &&Backup| {
+        let verified = verifications.by_backup.get(&backup.id);
+        let is_whole = verified.is_some_and(|verified| verified.whole.is_some_and(|(level, _)| level >= Level::Files));
+        backup.standing == Standing::Valid && is_whole && verified.is_some_and(|verified| verified.damaged.is_none())
+    };
+    backups.found.iter().filter(is_good).map(|backup| backup.id).collect()
+}
+
+/// # Errors
+/// `Usage` if of some cluster's verified backups none would be left.
+fn refuse_the_last_verified(backups: &Backups, verified: &BTreeSet<ObjectId>, named: &[ObjectId]) -> Result<()> {
+    for backup in backups.found.iter().filter(|backup| named.contains(&backup.id) && verified.contains(&backup.id)) {
+        let cluster = &backup.manifest.cluster;
+        let of_cluster = |other: &&Backup| other.manifest.cluster == *cluster && verified.contains(&other.id);
+        if backups.found.iter().filter(of_cluster).all(|other| named.contains(&other.id)) {
+            let label = &backup.manifest.label;
+            return Err(OpsError::usage(format!(
+                "{label} is the last backup of cluster {cluster} that was verified: verify another one first (esker fsck NAME --level files), or give --force"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Holds or releases a backup.

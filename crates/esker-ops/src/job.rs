@@ -111,6 +111,14 @@ impl Protection {
         Self(None)
     }
 
+    /// Whether a prune took this reader for dead and may have deleted what it was about to read.
+    pub(crate) fn is_lost(&self) -> Result<bool> {
+        Ok(match &self.0 {
+            Some(session) => session.is_fenced()?,
+            None => false,
+        })
+    }
+
     /// Whether a prune is kept away.
     pub(crate) fn is_on(&self) -> bool {
         self.0.is_some()

@@ -11,6 +11,7 @@ pub mod error;
 pub mod forget;
 pub mod fsck;
 pub mod job;
+pub mod prune;
 mod rebuild;
 pub mod repair;
 pub mod restore;

@@ -1,6 +1,6 @@
 //! Time and randomness, injected so that a whole run can be replayed from a seed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{RepoError, Result};
 
@@ -14,6 +14,11 @@ pub trait Environment: Send + Sync {
     /// # Errors
     /// `Randomness` if there are none.
     fn fill_random(&self, bytes: &mut [u8]) -> Result<()>;
+
+    /// Lets at least so much time pass. Who waits counts its pauses and asks no clock, which may be set.
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
 }
 
 /// The machine's clock and the operating system's random bytes.

@@ -113,6 +113,12 @@ pub enum RepoError {
     /// The session was declared dead by a prune.
     #[error("session {0} was fenced: a prune took this writer for dead, so its backup may not count; run it again")]
     Fenced(SessionId),
+    /// A prune saw something that it must not pass over.
+    #[error("prune stopped and deleted nothing: {0}")]
+    PruneStopped(String),
+    /// A prune waited as long as it may.
+    #[error("prune gave up and deleted nothing: {0}")]
+    PruneGaveUp(String),
     /// A local file of the cache could not be used.
     #[error("cannot use the cache at {path}: {why}")]
     Cache {

@@ -19,6 +19,7 @@ pub mod listing;
 pub mod manifests;
 pub mod notes;
 mod pack_pipeline;
+pub mod prune;
 pub mod reader;
 pub mod repository;
 pub mod scratch;
@@ -26,6 +27,7 @@ mod segment_levels;
 pub mod session;
 pub mod store;
 pub mod tables;
+pub mod view;
 pub mod writer;
 
 pub use environment::{Environment, SystemEnvironment};

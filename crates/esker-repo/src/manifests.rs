@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
+use esker_format::doomed::{Forgotten, ForgottenKind};
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileRow, Node};
 use esker_format::layout::{ObjectKind, object_path};
@@ -12,11 +12,12 @@ use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decod
 use esker_format::{ChunkId, ObjectId};
 
 use crate::error::{RepoError, Result};
-use crate::listing::{Listing, fences, ids};
+use crate::listing::{fences, ids};
 use crate::reader::{ChunkReader, ReadContext};
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::tables::{read_piece, read_table};
+use crate::view::Viewer;
 
 /// A backup as the store holds it.
 #[derive(Debug, Clone)]
@@ -86,12 +87,7 @@ impl Repository {
     /// # Errors
     /// `Store`, `Cache`.
     pub fn is_valid_though_fenced(self: &Arc<Self>, manifest: &Manifest) -> Result<bool> {
-        let listing = Listing::read(&self.store)?;
-        let mut doomed = BTreeSet::new();
-        for id in &listing.doomed {
-            doomed.extend(self.read_object::<DoomedList>(ObjectKind::DoomedList, id)?.packs);
-        }
-        let reader = ChunkReader::new(self, Arc::new(self.sync_index(&listing, &doomed)?.index));
+        let reader = ChunkReader::new(self, self.view(Viewer::Writer)?.synced.index);
         let index = reader.index();
         let mut whole = true;
         let walked = walk_chunks(&reader, manifest, |chunk| {
@@ -128,7 +124,12 @@ impl Repository {
     pub fn forgotten(&self) -> Result<BTreeMap<ObjectId, String>> {
         let mut forgotten = BTreeMap::new();
         for id in ids(&self.store, ObjectKind::Forgotten)?.into_keys() {
-            forgotten.extend(self.read_object::<Forgotten>(ObjectKind::Forgotten, &id)?.objects);
+            match self.read_object::<Forgotten>(ObjectKind::Forgotten, &id) {
+                Ok(record) => forgotten.extend(record.objects),
+                // A record of packs that no backup names any more, removed since it was listed.
+                Err(RepoError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(forgotten)
     }

@@ -12,8 +12,8 @@ use esker_format::{ChunkId, FormatError};
 use crate::error::{RepoError, Result};
 use crate::frame_cache::FrameCache;
 use crate::index::{Index, Location, PackEntry, SharedIndex};
-use crate::listing::Listing;
 use crate::repository::Repository;
+use crate::view::Viewer;
 
 /// Bytes fetched in one request, at most,
 const FETCH_BYTES_MAX: u64 = 8 << 20;
@@ -34,9 +34,12 @@ const OPENERS_MAX: usize = 1024;
 pub struct ChunkReader {
     repository: Arc<Repository>,
     index: Mutex<SharedIndex>,
+    /// The index that it began with: callers know places by the numbers of that one.
+    first: SharedIndex,
     openers: Mutex<HashMap<PackName, Arc<FrameOpener>>>,
     /// Where frames are looked for before the store is asked, and kept that it sent.
     frames: Option<Arc<FrameCache>>,
+    /// When a fresh look at the store last did not help.
     refreshed: Mutex<Option<Instant>>,
 }
 
@@ -72,6 +75,7 @@ impl ChunkReader {
     pub fn new(repository: &Arc<Repository>, index: SharedIndex) -> Self {
         Self {
             repository: Arc::clone(repository),
+            first: Arc::clone(&index),
             index: Mutex::new(index),
             openers: Mutex::new(HashMap::new()),
             frames: None,
@@ -87,11 +91,9 @@ impl ChunkReader {
     /// Reads through the index of what the store holds now.
     ///
     /// # Errors
-    /// As `Repository::sync_index`.
+    /// As `Repository::view`.
     pub fn open(repository: &Arc<Repository>) -> Result<Self> {
-        let listing = Listing::read(&repository.store)?;
-        let synced = repository.sync_index(&listing, &Default::default())?;
-        Ok(Self::new(repository, Arc::new(synced.index)))
+        Ok(Self::new(repository, repository.view(Viewer::Reader)?.synced.index))
     }
 
     /// The repository.
@@ -169,8 +171,8 @@ impl ChunkReader {
         Ok(chunks)
     }
 
-    /// Many chunks in the order asked for. `take` gets each one's position in `chunks`, the place in the store it was read
-    /// from if the first try succeeded, and its bytes.
+    /// Many chunks in the order asked for. `take` gets each one's position in `chunks`, the place in the index that the reader
+    /// began with if the first try there succeeded, and its bytes.
     ///
     /// # Errors
     /// `ChunkLost`, `Store`, and what `take` returns.
@@ -180,6 +182,7 @@ impl ChunkReader {
         F: FnMut(usize, Option<&Location>, &[u8]) -> std::result::Result<(), E>,
     {
         let index = self.index();
+        let is_first = Arc::ptr_eq(&index, &self.first);
         let places: Vec<Option<Location>> =
             chunks.iter().map(|chunk| index.locate(chunk).map(|places| places.first().copied())).collect::<Result<_>>()?;
         let mut position = 0;
@@ -201,7 +204,7 @@ impl ChunkReader {
                     (Err(error), _) => Err(RepoError::ChunkLost { chunk: *chunk, why: error.to_string() }),
                 };
                 match first_try {
-                    Ok(plain) => take(position + offset, place, plain)?,
+                    Ok(plain) => take(position + offset, place.filter(|_| is_first), plain)?,
                     Err(first) => take(position + offset, None, &self.read_anywhere(context, chunk, first)?)?,
                 }
             }
@@ -257,6 +260,60 @@ impl ChunkReader {
         Ok((start, bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()))))
     }
 
+    /// The chunk at exactly this place of an index.
+    ///
+    /// # Errors
+    /// `Missing`, `Object` if it is not whole there; `Store`.
+    pub(crate) fn read_at(&self, index: &Index, context: &mut ReadContext, place: &Location) -> Result<Vec<u8>> {
+        let (start, mut bytes) = self.fetch(index, &[Some(*place)])?;
+        self.open_in(index, place, start, &mut bytes, context).map(<[u8]>::to_vec)
+    }
+
+    /// The chunks at these places of an index as they were compressed, checked, to be written again; neighbours in one request. `take`
+    /// gets each one's position.
+    ///
+    /// # Errors
+    /// `Store`, and what `take` returns.
+    pub(crate) fn bodies_at(
+        &self,
+        index: &Index,
+        context: &mut ReadContext,
+        places: &[Location],
+        mut take: impl FnMut(usize, Result<Vec<u8>>) -> Result<()>,
+    ) -> Result<()> {
+        let places: Vec<Option<Location>> = places.iter().copied().map(Some).collect();
+        let mut position = 0;
+        while let Some(left) = places.get(position..).filter(|left| !left.is_empty()) {
+            let run = coalesce(left, FETCH_BYTES_MAX);
+            let fetched = self.fetch(index, left.get(..run).unwrap_or_default());
+            let mut fetched = match fetched {
+                Err(error @ RepoError::Store { .. }) => return Err(error),
+                fetched => fetched,
+            };
+            for (number, place) in left.iter().enumerate().take(run) {
+                let Some(place) = place else { continue };
+                let body = match &mut fetched {
+                    Ok((start, bytes)) => self.body_in(index, place, *start, bytes, context),
+                    Err(RepoError::Cold { path }) => Err(RepoError::Cold { path: path.clone() }),
+                    Err(error) => Err(RepoError::ChunkLost { chunk: place.frame.entry.chunk, why: error.to_string() }),
+                };
+                take(position + number, body)?;
+            }
+            position += run;
+        }
+        Ok(())
+    }
+
+    fn body_in(&self, index: &Index, place: &Location, start: u64, bytes: &mut BytesMut, context: &mut ReadContext) -> Result<Vec<u8>> {
+        let pack = index.pack(place.pack)?;
+        let from = usize::try_from(u64::from(place.frame.offset).saturating_sub(start)).unwrap_or(usize::MAX);
+        let sealed = bytes.get_mut(from..from.saturating_add(place.frame.entry.stored_len as usize));
+        let Some(sealed) = sealed else { return Err(not_indexed(&place.frame.entry.chunk)) };
+        let opener = self.opener(&pack)?;
+        let body = opener.open_body(&self.repository.sealing, &place.frame, sealed, &mut context.decoder);
+        body.map_err(RepoError::object(pack.name.path()))
+    }
+
     /// Opens the frame at a place in the bytes fetched from `start`, which are overwritten there.
     fn open_in<'a>(
         &self,
@@ -301,6 +358,7 @@ impl ChunkReader {
                 }
             }
         }
+        *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         faults.dedup();
         if faults.is_empty() {
             return Err(first);
@@ -308,17 +366,14 @@ impl ChunkReader {
         Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") })
     }
 
-    /// Looks at the store afresh, unless that was done just now: a lost pack must not cost a listing a chunk.
+    /// Looks at the store afresh, unless that did not help just now: a lost pack must not cost a listing a chunk.
     fn refresh(&self) -> Result<()> {
-        let mut refreshed = self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
-        if refreshed.is_some_and(|at| at.elapsed() < REFRESH_INTERVAL) {
+        let failed = *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_some_and(|at| at.elapsed() < REFRESH_INTERVAL) {
             return Ok(());
         }
-        *refreshed = Some(Instant::now());
-
-        let listing = Listing::read(&self.repository.store)?;
-        let synced = self.repository.sync_index(&listing, &Default::default())?;
-        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(synced.index);
+        let view = self.repository.view(Viewer::Reader)?;
+        *self.index.lock().unwrap_or_else(PoisonError::into_inner) = view.synced.index;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::error::{RepoError, Result};
 use crate::repository::Repository;
 
 /// Time between two beats.
-const BEAT_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const BEAT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What program writes, as it stands in records.
 pub const WRITTEN_BY: &str = concat!("esker ", env!("CARGO_PKG_VERSION"));

@@ -1,10 +1,9 @@
 //! Writing a backup: the steps of docs/concurrency.md, in their order.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use esker_format::doomed::DoomedList;
 use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::ObjectKind;
@@ -21,14 +20,13 @@ use crate::reader::{ChunkReader, ReadContext};
 use crate::repository::Repository;
 use crate::scratch::ScratchMap;
 use crate::session::Session;
+use crate::view::{View as StoreView, Viewer};
 
-/// How often the store is listed while prunes finish.
-const LIST_TRIES: u32 = 5;
 /// zstd's level for runs: in columns, higher levels gain less than 1 % and cost half the time of a backup
 /// (`esker-bench sorted`).
 const RUN_LEVEL: i32 = 1;
 /// Frames after which the packs written so far are put into an index segment.
-const SEGMENT_FRAMES: usize = 16_384;
+pub(crate) const SEGMENT_FRAMES: usize = 16_384;
 
 /// How a writer works.
 #[derive(Debug, Clone, Copy)]
@@ -101,8 +99,7 @@ struct View {
 
 impl View {
     fn set_up(repository: &Arc<Repository>, session: SessionId, options: &WriterOptions) -> Result<Self> {
-        let (listing, doomed) = list_with_doomed(repository)?;
-        let synced = repository.sync_index(&listing, &doomed)?;
+        let StoreView { listing, synced, .. } = repository.view(Viewer::Writer)?;
         let configured = i32::from(repository.config.zstd_level);
         let level = Levels { bytes: options.level.unwrap_or(configured), runs: options.level.unwrap_or_else(|| configured.min(RUN_LEVEL)) };
         let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
@@ -116,7 +113,7 @@ impl View {
     }
 
     fn into_writer(self, repository: &Arc<Repository>, session: Session) -> Writer {
-        let index = Arc::new(self.synced.index);
+        let index = self.synced.index;
         Writer {
             repository: Arc::clone(repository),
             session,
@@ -134,21 +131,6 @@ impl View {
             bad: Mutex::default(),
             only: Mutex::default(),
             claimed: AtomicU64::new(0),
-        }
-    }
-}
-
-/// Steps (2) and (3). A doomed list that goes between its listing and its reading belongs to a prune that has just finished:
-/// packs must then be listed after it went.
-fn list_with_doomed(repository: &Repository) -> Result<(Listing, BTreeSet<ObjectId>)> {
-    let mut tries = 1;
-    loop {
-        let listing = Listing::read(&repository.store)?;
-        let lists: Result<Vec<DoomedList>> = listing.doomed.iter().map(|id| repository.read_object(ObjectKind::DoomedList, id)).collect();
-        match lists {
-            Ok(lists) => return Ok((listing, lists.into_iter().flat_map(|list| list.packs).collect())),
-            Err(RepoError::Missing { .. }) if tries < LIST_TRIES => tries += 1,
-            Err(error) => return Err(error),
         }
     }
 }

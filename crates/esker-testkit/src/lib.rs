@@ -5,6 +5,7 @@
 //! * [`cluster`]: hosts that each hold engines of several spaces, replicas fed the same writes.
 //! * [`faulty_store`]: an object store that fails, lies or refuses as a test has planned.
 //! * [`server`]: object stores to talk to, real and made up, and lines to them that fail.
+//! * [`scheduler`]: actors over one store that take turns as a seed says.
 //! * [`seeded`]: randomness from a seed and a clock that only moves when told to.
 //! * [`tree`]: whether two directory trees are the same, down to modes and nanoseconds.
 //!
@@ -14,6 +15,7 @@
 
 pub mod cluster;
 pub mod faulty_store;
+pub mod scheduler;
 pub mod seeded;
 pub mod server;
 pub mod tree;

@@ -423,7 +423,7 @@ class Forgotten:
         return cls(
             r.raw(16, "session"),
             r.u64("time"),
-            r.one_of("forgotten kind", (1, 2)),
+            r.one_of("forgotten kind", (1, 2) if r.format < 2 else (1, 2, 3)),
             r.items("objects", 33, lambda: ForgottenObject.read(r)),
             r.text("reason", limits.TEXT_MAX),
         )

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use esker_format::config::ChunkerParameters;
 use esker_format::key::{Argon2Cost, Secret};
@@ -42,6 +43,12 @@ impl Environment for TestEnvironment {
     fn fill_random(&self, bytes: &mut [u8]) -> Result<(), RepoError> {
         self.random.fill(bytes);
         Ok(())
+    }
+
+    /// The clock says that the time has passed, and others get a moment.
+    fn pause(&self, time: Duration) {
+        self.clock.advance_ms(u64::try_from(time.as_millis()).unwrap());
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -48,6 +48,7 @@ pub fn run(global: &Global, args: &Forget, output: &Output) -> Outcome {
         },
         cluster: args.cluster.clone(),
         dry_run: args.dry_run,
+        force: args.force,
     };
     if !request.names.is_empty() && !request.policy.is_empty() {
         return Err(OpsError::Usage("name backups or give a policy, not both".into()));

@@ -8,6 +8,7 @@ mod init;
 mod key;
 mod list;
 mod ls;
+mod prune;
 mod repo;
 mod restore;
 mod show;
@@ -63,6 +64,7 @@ fn dispatch(arguments: &Arguments, output: &Output) -> Outcome {
         Verb::Restore(args) => restore::run(global, args, output),
         Verb::Fsck(args) => fsck::run(global, args, output),
         Verb::Forget(args) => forget::run(global, args, output),
+        Verb::Prune(args) => prune::run(global, args, output),
         Verb::Stats(args) => sizes::stats(global, args, output),
         Verb::Diff(args) => sizes::diff(global, args, output),
         Verb::Copy(args) => copy::run(global, args, output),
@@ -82,6 +84,7 @@ fn dispatch(arguments: &Arguments, output: &Output) -> Outcome {
 fn writes(verb: &Verb) -> bool {
     match verb {
         Verb::Init(_) | Verb::Backup(_) | Verb::Forget(_) => true,
+        Verb::Prune(prune) => !prune.dry_run && prune.explain.is_none(),
         Verb::Key(verb) => !matches!(verb, Key::List),
         Verb::Fsck(args) => args.repair,
         Verb::List | Verb::Show(_) | Verb::Ls(_) | Verb::Dump(_) | Verb::Restore(_) | Verb::Stats(_) | Verb::Diff(_) => false,

@@ -35,6 +35,20 @@ impl FrameOpener {
             Err(FormatError::WrongContent { id: frame.entry.chunk })
         }
     }
+
+    /// The body of a frame as it was compressed, for another pack; checked as `open` does.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_body(&self, sealing: &Sealing, frame: &Frame, sealed: &mut [u8], decoder: &mut FrameDecoder) -> Result<Vec<u8>> {
+        let body = self.sealer.open(frame.part(), &frame.aad(&self.head), sealed, "frame")?;
+        let plain = decoder.decode(frame.entry.codec, body, frame.entry.plain_len as usize)?;
+        if sealing.chunk_id(frame.entry.kind, plain) == frame.entry.chunk {
+            Ok(body.to_vec())
+        } else {
+            Err(FormatError::WrongContent { id: frame.entry.chunk })
+        }
+    }
 }
 
 /// The sealed bytes of a frame in a pack that is all in memory.

@@ -353,6 +353,11 @@ pub fn forgotten() -> Forgotten {
     }
 }
 
+pub fn forgotten_packs() -> Forgotten {
+    let objects = vec![(object(0xa5), "data".into()), (object(0xa6), "meta".into())];
+    Forgotten { kind: ForgottenKind::Pack, objects, reason: "prune".into(), ..forgotten() }
+}
+
 pub fn verification() -> Verification {
     let verdict = |number, level, complete, findings| BackupVerdict { manifest: object(number), level, complete, findings };
     Verification {

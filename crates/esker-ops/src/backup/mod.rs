@@ -3,6 +3,7 @@
 //! Survey every host; find the base (the same engine in the newest earlier backup); take over the recipes of files that are
 //! known unread; read, cut and store the others; prove that no engine moved meanwhile; write the tables; commit.
 
+mod alarm;
 mod base;
 mod engine;
 mod file;
@@ -176,6 +177,9 @@ impl<'a> Run<'a> {
         let stored = writer.stored();
         (self.totals.stored_data, self.totals.stored_meta) = (stored.data, stored.meta);
         self.report.totals(&self.totals);
+        let before = newest_first(backups, &self.report.cluster).next();
+        let alarms = before.map(|(_, before)| alarm::alarms(&before.label, &before.hosts, &records, &self.totals));
+        alarms.into_iter().flatten().for_each(|alarm| self.report.warn(alarm));
         let sorted = self.sorted.totals();
         self.report.sorted = SortedReport::sum(std::iter::once(&sorted));
         let keys = esker_repo::listing::ids(self.repository.store(), ObjectKind::Key)?.into_keys().collect();
@@ -236,15 +240,16 @@ impl<'a> Run<'a> {
     fn no_pack_is_lost(&mut self, writer: &Writer, backups: &Backups) -> Result<bool> {
         let listed: BTreeSet<ObjectId> = writer.listing().packs.keys().map(|name| name.id).collect();
         let named = backups.found.iter().flat_map(|backup| &backup.manifest.packs);
-        let gone: Vec<&ObjectId> = named.filter(|id| !listed.contains(id)).collect();
-        if gone.is_empty() && writer.reader().index().absent() == 0 {
-            return Ok(true);
+        let mut gone: Vec<&ObjectId> = named.filter(|id| !listed.contains(id)).collect();
+        if !gone.is_empty() {
+            // What a prune deleted, nobody needs.
+            let forgotten = self.repository.forgotten()?;
+            gone.retain(|id| !forgotten.contains_key(id));
         }
-        let forgotten = self.repository.forgotten()?;
-        if gone.into_iter().any(|id| !forgotten.contains_key(id)) {
+        if !gone.is_empty() {
             self.report.warn("packs of earlier backups are missing; what this backup needs of them is stored anew: run esker fsck".into());
         }
-        Ok(false)
+        Ok(gone.is_empty() && writer.reader().index().absent() == 0)
     }
 
     /// The cluster file's scheme; without one, an engine at a path of NebulaGraph's form is NebulaGraph's.

@@ -2,7 +2,8 @@
 //! they reach.
 //!
 //! A name, once known, stays right: it is a hash of the content. That the chunk is there is known for one session only, and
-//! for the next one if the backup was committed and that session may reuse manifests unseen (docs/concurrency.md, I6).
+//! for the next one if the backup was committed, all copies that proofs rest upon still stand, and that session may reuse
+//! manifests unseen (docs/concurrency.md, I6).
 
 use esker_format::ChunkId;
 use esker_repo::Repository;

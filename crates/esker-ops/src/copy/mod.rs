@@ -116,6 +116,8 @@ struct Run<'a> {
     memo: Memo,
     /// Whether the session before committed, so that its proofs may hold on.
     committed: bool,
+    /// Copies that proofs rest upon. If one is forgotten, a prune may have taken what it proved.
+    proven_by: Vec<ObjectId>,
     /// Backups from which names were learned.
     learned: BTreeSet<ObjectId>,
 }
@@ -131,7 +133,19 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let reader = ChunkReader::open(source).map_err(OpsError::within(source))?;
         let memo = Memo::new(target, same_keys);
-        Ok(Self { source, target, request, job, choice, same_keys, reader, memo, committed: false, learned: BTreeSet::new() })
+        Ok(Self {
+            source,
+            target,
+            request,
+            job,
+            choice,
+            same_keys,
+            reader,
+            memo,
+            committed: false,
+            proven_by: Vec::new(),
+            learned: BTreeSet::new(),
+        })
     }
 
     fn all(&mut self, report: &mut CopyReport) -> Result<()> {
@@ -156,7 +170,11 @@ impl<'a> Run<'a> {
         let options =
             WriterOptions { workers: self.job.threads, sorted_runs: backup.manifest.sorted.is_some(), ..WriterOptions::default() };
         let writer = Writer::begin(self.target, "copy", &options).map_err(OpsError::within(self.target))?;
-        let holds = self.committed && writer.may_reuse_manifests() && writer.reader().index().absent() == 0;
+        let stand = self.proven_by.iter().all(|id| writer.listing().manifests.contains(id));
+        let holds = self.committed && stand && writer.may_reuse_manifests() && writer.reader().index().absent() == 0;
+        if !holds {
+            self.proven_by.clear();
+        }
         self.memo.begin_session(holds);
         self.committed = false;
         for damaged in writer.damaged() {
@@ -229,6 +247,7 @@ impl<'a> Run<'a> {
         });
         let id = committed.map_err(OpsError::within(self.target))?;
         self.committed = true;
+        self.proven_by.push(id);
         if let Err(error) = self.target.remember_backup(id) {
             report.warnings.push(format!("{error}; a later rollback of the store would not be noticed here"));
         }

@@ -125,6 +125,8 @@ impl Check<'_> {
         for id in ids(self.repository.store(), ObjectKind::Forgotten)?.into_keys() {
             match self.repository.read_object::<Forgotten>(ObjectKind::Forgotten, &id) {
                 Ok(record) => self.forgotten.extend(record.objects),
+                // A prune removed it since it was listed: no backup names its packs any more.
+                Err(RepoError::Missing { .. }) => {}
                 Err(error) => self.tolerate(error)?,
             }
         }
@@ -140,6 +142,8 @@ impl Check<'_> {
                     self.replaced.extend(segment.replaces);
                     named.extend(segment.packs.into_iter().map(|pack| pack.name));
                 }
+                // A prune replaced it since it was listed; one that stays away was found when the index was made.
+                Err(RepoError::Missing { .. }) => {}
                 Err(error) => self.tolerate(error)?,
             }
         }
@@ -164,7 +168,7 @@ impl Check<'_> {
             }
         }
         for name in named {
-            if !self.listing.packs.contains_key(&name) && !self.forgotten.contains_key(&name.id) {
+            if !self.listing.packs.contains_key(&name) && !self.forgotten.contains_key(&name.id) && !self.doomed.contains(&name.id) {
                 self.missing_packs.push((name.path(), "is missing; an index segment names it".into(), None));
             }
         }
@@ -216,8 +220,10 @@ impl Check<'_> {
 
     fn readable<R: Record>(&mut self, kind: ObjectKind) -> Result<()> {
         for id in ids(self.repository.store(), kind)?.into_keys() {
-            if let Err(error) = self.repository.read_object::<R>(kind, &id) {
-                self.tolerate(error)?;
+            match self.repository.read_object::<R>(kind, &id) {
+                // A prune removed it since it was listed.
+                Ok(_) | Err(RepoError::Missing { .. }) => {}
+                Err(error) => self.tolerate(error)?,
             }
         }
         Ok(())

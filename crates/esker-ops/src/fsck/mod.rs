@@ -19,15 +19,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use esker_format::layout::{ObjectKind, PackName};
+use esker_format::layout::{ObjectKind, PackName, object_path};
 use esker_format::verification::{BackupVerdict, Level, Loss, Verification};
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::index::SharedIndex;
 use esker_repo::listing::Listing;
-use esker_repo::manifests::{Backup, Backups};
+use esker_repo::manifests::{Backup, Backups, Standing};
 use esker_repo::reader::ChunkReader;
 use esker_repo::session::WRITTEN_BY;
 use esker_repo::store::probe::Abilities;
+use esker_repo::view::{View, Viewer};
 use esker_repo::{RepoError, Repository};
 use serde::Serialize;
 
@@ -104,7 +105,11 @@ impl FsckReport {
 pub fn fsck(repository: &Arc<Repository>, request: &FsckRequest, job: &Job) -> Result<FsckReport> {
     let started = Instant::now();
     let protection = if request.remember { Protection::begin(repository, "fsck") } else { Protection::none() };
-    Check::run(repository, request, job, started, protection.is_on(), BTreeSet::new())?.finish(started)
+    let check = Check::run(repository, request, job, started, protection.is_on(), BTreeSet::new())?;
+    if !check.findings.is_empty() && protection.is_lost()? {
+        return Err(OpsError::Overtaken("check"));
+    }
+    check.finish(started)
 }
 
 /// What a check found that a repair begins with.
@@ -125,6 +130,8 @@ pub(crate) struct Check<'a> {
     request: &'a FsckRequest,
     job: &'a Job,
     listing: Listing,
+    /// Packs that a prune is about to delete: if one goes meanwhile, nothing was lost.
+    doomed: BTreeSet<ObjectId>,
     backups: Backups,
     /// The backups that were asked for.
     chosen: Vec<Backup>,
@@ -164,19 +171,27 @@ pub(crate) struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn new(repository: &'a Arc<Repository>, request: &'a FsckRequest, job: &'a Job, listing: Listing) -> Result<Self> {
-        let backups = repository.backups_of(&listing.manifests)?;
+    fn new(repository: &'a Arc<Repository>, request: &'a FsckRequest, job: &'a Job) -> Result<Self> {
+        let view = repository.view(Viewer::Reader)?;
+        let doomed = view.doomed();
+        let View { listing, synced, .. } = view;
+        let mut backups = repository.backups_of(&listing.manifests)?;
+        let undecided: Vec<Backup> = match request.backup {
+            // Who names it wants to know of it.
+            Some(_) => Vec::new(),
+            None => backups.found.extract_if(.., |backup| backup.standing == Standing::Undecided).collect(),
+        };
         let chosen = match &request.backup {
             Some(name) => vec![find_among(&backups, name)?],
             None => backups.found.clone(),
         };
-        let synced = repository.sync_index(&listing, &BTreeSet::new())?;
-        let index = Arc::new(synced.index);
+        let index = synced.index;
         let mut check = Self {
             repository,
             request,
             job,
             listing,
+            doomed,
             backups,
             chosen,
             reader: ChunkReader::new(repository, Arc::clone(&index)),
@@ -206,6 +221,11 @@ impl<'a> Check<'a> {
         for error in synced.damaged {
             check.damage_of(&error);
         }
+        for backup in undecided {
+            let label = &backup.manifest.label;
+            let what = format!("backup {label} does not count: a prune took its writer for dead, and not all that it needs is kept");
+            check.notice(object_path(ObjectKind::Manifest, &backup.id), what, "forget it by its id (esker forget ID)");
+        }
         Ok(check)
     }
 
@@ -218,8 +238,7 @@ impl<'a> Check<'a> {
         protected: bool,
         read_before: BTreeSet<ObjectId>,
     ) -> Result<Self> {
-        let listing = Listing::read(repository.store())?;
-        let mut check = Self::new(repository, request, job, listing)?;
+        let mut check = Self::new(repository, request, job)?;
         (check.protected, check.read_before) = (protected, read_before);
         job.progress.phase("objects", 0);
         check.store()?;

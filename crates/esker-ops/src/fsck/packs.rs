@@ -29,7 +29,11 @@ impl Check<'_> {
         let present: BTreeSet<ObjectId> = self.listing.packs.keys().map(|name| name.id).collect();
         let mut lost = Vec::new();
         for backup in &self.backups.found {
-            let gone = backup.manifest.packs.iter().filter(|id| !present.contains(id) && !self.forgotten.contains_key(id));
+            let gone = backup
+                .manifest
+                .packs
+                .iter()
+                .filter(|id| !present.contains(id) && !self.forgotten.contains_key(id) && !self.doomed.contains(id));
             lost.extend(gone.map(|id| (*id, backup.id, backup.manifest.label.clone())));
         }
         for pack in self.index.packs()? {
@@ -100,6 +104,7 @@ impl Check<'_> {
                     }
                     self.compare_with_index(&table, indexed.get(&name))?;
                 }
+                Err(RepoError::Missing { .. }) if self.doomed.contains(&name.id) => {}
                 // A flipped bit in the head makes a pack look newer than it is; its name tells.
                 Err(error) if error.is_too_new() && !self.is_named_by_hash(&name)? => {
                     self.damaged_packs.insert(name);
@@ -189,13 +194,26 @@ impl Check<'_> {
         self.packs_whole = whole.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.bytes += bytes.into_inner();
         let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let unread = unread.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.complete &= self.packs_whole.len() + bad.len() + unread.len() == total;
+        let mut unread = unread.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let deleted = self.deleted_meanwhile(&packs)?;
+        unread.retain(|name| !deleted.contains(name));
+        self.complete &= self.packs_whole.len() + bad.len() + unread.len() + deleted.len() == total;
         self.unread_packs.extend(unread);
         for (name, faults) in bad {
             self.bad_pack(name, faults)?;
         }
         Ok(())
+    }
+
+    /// Which of these packs a prune has deleted since they were listed.
+    fn deleted_meanwhile(&self, packs: &[(PackName, u64)]) -> Result<BTreeSet<PackName>> {
+        let mut deleted = BTreeSet::new();
+        for (name, _) in packs.iter().filter(|(name, _)| self.doomed.contains(&name.id)) {
+            if self.repository.store().size(&name.path())?.is_none() {
+                deleted.insert(*name);
+            }
+        }
+        Ok(deleted)
     }
 
     /// The packs of what was asked for, those verified longest ago first.

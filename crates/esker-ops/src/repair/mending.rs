@@ -92,7 +92,7 @@ impl Mending<'_> {
 
     fn view(&self) -> Result<View> {
         let listing = Listing::read(self.repository.store())?;
-        let index = Arc::new(self.repository.sync_index(&listing, &BTreeSet::new())?.index);
+        let index = self.repository.sync_index(&listing, &BTreeSet::new())?.index;
         Ok(View { listing, reader: ChunkReader::new(self.repository, index) })
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Build<'a> {
     pub(super) orphans: Vec<IndexedPack>,
     /// What could not be read.
     pub(super) damaged: Vec<RepoError>,
+    /// Packs that do not exist for who asks: if no segment names them, nobody indexes them any more.
+    pub(super) doomed: &'a BTreeSet<ObjectId>,
 }
 
 impl Build<'_> {
@@ -43,12 +45,12 @@ impl Build<'_> {
     pub(super) fn index(&mut self, listing: &Listing) -> Result<Index> {
         // Which packs no segment names is known only from the segments.
         let mut index = self.of_segments(listing)?;
-        let mut unnamed = unnamed_packs(&index, listing)?;
+        let mut unnamed = unnamed_packs(&index, listing, self.doomed)?;
         if !unnamed.is_empty() && !self.unread.is_empty() {
             for id in std::mem::take(&mut self.unread) {
                 self.read_segment(&id)?.unwrap_or_default().iter().try_for_each(|pack| index.add(pack))?;
             }
-            unnamed = unnamed_packs(&index, listing)?;
+            unnamed = unnamed_packs(&index, listing, self.doomed)?;
         }
         for (name, size) in unnamed {
             match self.repository.read_frame_table(&name, size) {
@@ -218,10 +220,11 @@ impl Build<'_> {
     }
 }
 
-/// Packs of the listing that the index does not name.
-fn unnamed_packs(index: &Index, listing: &Listing) -> Result<Vec<(PackName, u64)>> {
+/// Packs of the listing that the index does not name and no prune has doomed.
+fn unnamed_packs(index: &Index, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Vec<(PackName, u64)>> {
     let named: BTreeSet<ObjectId> = index.packs()?.into_iter().map(|pack| pack.name.id).collect();
-    Ok(listing.packs.iter().filter(|(pack, _)| !named.contains(&pack.id)).map(|(pack, size)| (*pack, *size)).collect())
+    let is_unnamed = |pack: &PackName| !named.contains(&pack.id) && !doomed.contains(&pack.id);
+    Ok(listing.packs.iter().filter(|(pack, _)| is_unnamed(pack)).map(|(pack, size)| (*pack, *size)).collect())
 }
 
 /// A segment that stands for others is larger than each of them: what it replaces is known before they come up.

@@ -96,7 +96,7 @@ struct Generation {
 /// What a generation was brought to.
 pub struct Synced {
     /// The generation.
-    pub index: Index,
+    pub index: SharedIndex,
     /// Packs that no segment names, with their tables: a writer indexes them.
     pub orphans: Vec<IndexedPack>,
     /// Orphan packs and segments that could not be read.
@@ -119,7 +119,7 @@ impl Repository {
             sweep_abandoned(&root, "build-");
             let segments = listing.segments.keys().copied().collect();
             let (replaced, unread, orphans, damaged) = Default::default();
-            let mut build = Build { repository: self, root: root.clone(), segments, replaced, unread, orphans, damaged };
+            let mut build = Build { repository: self, root: root.clone(), segments, replaced, unread, orphans, damaged, doomed };
             match build.index(listing) {
                 Ok(mut index) => {
                     if let Some(generation) = &index.generation {
@@ -133,7 +133,7 @@ impl Repository {
                         marked => marked?,
                     }
                     room::keep_within(&self.cache, self.index_cache_bytes);
-                    return Ok(Synced { index, orphans: build.orphans, damaged: build.damaged });
+                    return Ok(Synced { index: Arc::new(index), orphans: build.orphans, damaged: build.damaged });
                 }
                 // Another process, with a newer listing, removed the generation before it was marked as in use.
                 Err(RepoError::Cache { .. } | RepoError::CacheDamaged { .. }) if tries < OPEN_TRIES => tries += 1,

@@ -148,6 +148,7 @@ impl Story {
         console::chapter("Forget the backup in the middle: no backup is the base of another");
         let middle = self.rows[1].label.clone();
         self.shell.run(&format!("forget {middle}"), DONE)?.print();
+        self.shell.run("prune", DONE)?.print();
         self.shell.run(&format!("restore {middle} --target again/{middle}"), USAGE)?.print();
         for label in [0, 2].map(|number| self.rows[number].label.clone()) {
             self.restore(&label, "again")?.print_lines(|line| line.starts_with("files"));
@@ -200,7 +201,7 @@ impl Story {
         let held = tree_bytes(&self.folder.join(REPO));
         println!("\n{HOSTS} hosts, {SPACES} spaces, {HOSTS} replicas of each partition; fsck at level engine. Time is that of the");
         println!("backup command, its passphrase's derivation included. {:.1} MiB were backed up; the repository", mib(logical));
-        println!("takes {:.1} MiB, what only the forgotten backup needed included: there is no prune yet.", mib(held));
+        println!("takes {:.1} MiB, without what only the forgotten backup needed.", mib(held));
     }
 }
 

@@ -1,0 +1,74 @@
+//! Writers, readers, forgetting and pruning at once, in orders that a seed chooses: the shipped verbs over a store in
+//! memory whose operations take turns.
+//!
+//! `ESKER_SEED=n` runs one seed and prints what was done; `ESKER_SEEDS=n` runs so many; `ESKER_TORTURE_MINUTES=n` ever new
+//! ones for so long.
+// A test's panic is its report.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod run;
+mod sabotage;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use run::run;
+use sabotage::Sabotage;
+use world::World;
+
+/// Seeds of one run in CI.
+const SEEDS: u64 = 2000;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+#[track_caller]
+fn check(world: &World, seed: u64, verbose: bool) {
+    let outcome = run(world, seed, None);
+    if verbose || !outcome.faults.is_empty() {
+        outcome.trace.iter().for_each(|line| eprintln!("{line}"));
+    }
+    assert!(outcome.faults.is_empty(), "seed {seed}: {}\nrun it again with ESKER_SEED={seed}", outcome.faults.join("\n  "));
+}
+
+#[test]
+fn every_committed_backup_restores_and_garbage_goes_whatever_the_order() {
+    let world = World::new();
+    if let Some(seed) = number("ESKER_SEED") {
+        return check(&world, seed, true);
+    }
+    if let Some(minutes) = number("ESKER_TORTURE_MINUTES") {
+        let first = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() << 24;
+        let (until, mut seeds) = (Instant::now() + Duration::from_secs(60 * minutes), 0);
+        while Instant::now() < until {
+            check(&world, first + seeds, false);
+            seeds += 1;
+        }
+        eprintln!("{seeds} seeds from {first}");
+        return;
+    }
+    (0..number("ESKER_SEEDS").unwrap_or(SEEDS)).for_each(|seed| check(&world, seed, false));
+}
+
+/// Seeds after which a broken protocol must have been noticed.
+const SABOTAGED_SEEDS: u64 = 6000;
+
+#[test]
+fn a_protocol_that_leaves_out_a_step_is_found_out() {
+    let world = World::new();
+    let all = [
+        Sabotage::NoSecondMark,
+        Sabotage::SessionsLookedAtTooEarly,
+        Sabotage::NobodyIsWaitedFor,
+        Sabotage::OtherListsIgnored,
+        Sabotage::ListsIgnored,
+        Sabotage::FencesIgnored,
+    ];
+    for sabotage in all {
+        let found =
+            (0..SABOTAGED_SEEDS).find_map(|seed| run(&world, seed, Some(sabotage)).faults.first().cloned().map(|fault| (seed, fault)));
+        let (seed, fault) = found.unwrap_or_else(|| panic!("{sabotage:?} was not noticed in {SABOTAGED_SEEDS} runs"));
+        eprintln!("{sabotage:?}: noticed at seed {seed}: {fault}");
+    }
+}

@@ -1,0 +1,194 @@
+//! What every run begins with: folders to back up, and a repository that holds backups, garbage and a dead session.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use esker_format::config::ChunkerParameters;
+use esker_ops::Job;
+use esker_ops::backup::{BackupRequest, backup};
+use esker_ops::forget::{ForgetRequest, forget};
+use esker_repo::{Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
+use esker_testkit::scheduler::Turn;
+use esker_testkit::seeded::{ManualClock, SeededRandom, SplitMix64};
+use futures::TryStreamExt;
+use futures::executor::block_on;
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tempfile::TempDir;
+
+/// Folders to back up, each with the contents of its files: backups share much.
+pub const SOURCES: [[u64; 3]; 6] = [[0, 1, 2], [2, 3, 4], [4, 5, 0], [6, 7, 8], [6, 9, 8], [6, 1, 10]];
+/// Folders that were backed up at once, so that what both have stands twice.
+const TWINS: [usize; 2] = [3, 4];
+/// The backup whose twin stays.
+pub const TWIN: usize = 3;
+const START_MS: u64 = 1_800_000_000_000;
+
+/// A backup that stands when a run begins.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    pub id: String,
+    pub source: usize,
+}
+
+pub struct World {
+    folder: TempDir,
+    objects: BTreeMap<String, Bytes>,
+    pub backups: Vec<Standing>,
+}
+
+/// Time and randomness of one actor.
+pub struct ActorEnvironment {
+    pub clock: Arc<ManualClock>,
+    pub random: SeededRandom,
+    /// What takes its turns; nobody else runs without it.
+    pub turn: Option<Turn>,
+}
+
+impl Environment for ActorEnvironment {
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), RepoError> {
+        self.random.fill(bytes);
+        Ok(())
+    }
+
+    fn pause(&self, time: Duration) {
+        if let Some(turn) = &self.turn {
+            turn.step("pause");
+        }
+        self.clock.advance_ms(u64::try_from(time.as_millis()).unwrap());
+    }
+}
+
+fn quick_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let make = |folder: &Path| tempfile::Builder::new().prefix("esker-interleavings-").tempdir_in(folder);
+    if memory.is_dir() { make(memory).unwrap_or_else(|_| tempfile::tempdir().unwrap()) } else { tempfile::tempdir().unwrap() }
+}
+
+pub fn job() -> Job {
+    Job { threads: 1, ..Job::default() }
+}
+
+pub fn request(label: &str, source: &Path) -> BackupRequest {
+    BackupRequest {
+        hosts: vec![("h".to_owned(), source.to_path_buf())],
+        cluster: None,
+        space: None,
+        label: Some(label.to_owned()),
+        tags: Vec::new(),
+        dry_run: false,
+        reread: false,
+        reread_share: 0,
+        level: Some(1),
+        no_reencode: true,
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = quick_folder();
+        for (source, contents) in SOURCES.iter().enumerate() {
+            let path = folder.path().join(format!("source{source}"));
+            fs::create_dir(&path).unwrap();
+            for (file, content) in contents.iter().enumerate() {
+                let mut bytes = vec![0; 500 + 100 * *content as usize];
+                SplitMix64::new(*content).fill(&mut bytes);
+                fs::write(path.join(format!("file{file}")), bytes).unwrap();
+            }
+        }
+        let mut world = Self { folder, objects: BTreeMap::new(), backups: Vec::new() };
+        world.fill();
+        world
+    }
+
+    /// Three backups, then two at once, then one of what both of those have; the second of the two is forgotten.
+    fn fill(&mut self) {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let clock = Arc::new(ManualClock::new(START_MS));
+        let chunker = ChunkerParameters { min: 64, avg: 256, max: 1024 };
+        let init = InitOptions { chunker, pack_target: 64 << 10, ..InitOptions::new(None) };
+        Repository::init(Store::new(Arc::clone(&store), "the first").unwrap(), &init, self.options(&clock, 0)).unwrap();
+        for source in 0..3 {
+            self.add(&store, &clock, source);
+        }
+        let before = objects_of(&*store);
+        for twin in TWINS {
+            let alone = store_with(&before);
+            self.add(&alone, &clock, twin);
+            put_all(&*store, &objects_of(&*alone));
+        }
+        let twin = self.backups.pop().unwrap();
+        self.add(&store, &clock, 5);
+        let names = vec![twin.id];
+        forget(&self.open(&store, &clock), &ForgetRequest { names, ..ForgetRequest::default() }).unwrap();
+        self.objects = objects_of(&*store);
+    }
+
+    fn add(&mut self, store: &Arc<dyn ObjectStore>, clock: &Arc<ManualClock>, source: usize) {
+        clock.advance_ms(1000);
+        let report = backup(&self.open(store, clock), &request(&format!("first{source}"), &self.source(source)), &job()).unwrap();
+        self.backups.push(Standing { id: report.id.unwrap(), source });
+    }
+
+    fn open(&self, store: &Arc<dyn ObjectStore>, clock: &Arc<ManualClock>) -> Arc<Repository> {
+        let opened = Repository::open(Store::new(Arc::clone(store), "the first").unwrap(), self.options(clock, clock.now_ms()));
+        Arc::new(opened.unwrap())
+    }
+
+    fn options(&self, clock: &Arc<ManualClock>, seed: u64) -> OpenOptions {
+        let environment = Arc::new(ActorEnvironment { clock: Arc::clone(clock), random: SeededRandom::new(seed), turn: None });
+        OpenOptions {
+            secret: None,
+            cache: self.folder.path().join("cache-of-the-first"),
+            run_cache_bytes: None,
+            index_cache_bytes: 1 << 30,
+            environment,
+        }
+    }
+
+    pub fn source(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("source{number}"))
+    }
+
+    /// A folder of its own for a run.
+    pub fn scratch(&self) -> TempDir {
+        tempfile::tempdir_in(self.folder.path()).unwrap()
+    }
+
+    /// A store as it is at the begin.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        store_with(&self.objects)
+    }
+
+    /// When a run begins.
+    pub fn clock(&self) -> Arc<ManualClock> {
+        Arc::new(ManualClock::new(START_MS + 3_600_000))
+    }
+}
+
+fn store_with(objects: &BTreeMap<String, Bytes>) -> Arc<dyn ObjectStore> {
+    let store = InMemory::new();
+    put_all(&store, objects);
+    Arc::new(store)
+}
+
+fn put_all(store: &dyn ObjectStore, objects: &BTreeMap<String, Bytes>) {
+    for (path, bytes) in objects {
+        block_on(store.put(&ObjectPath::from(path.as_str()), bytes.clone().into())).unwrap();
+    }
+}
+
+fn objects_of(store: &dyn ObjectStore) -> BTreeMap<String, Bytes> {
+    let listed: Vec<_> = block_on(store.list(None).map_ok(|meta| meta.location).try_collect()).unwrap();
+    let read = |path: &ObjectPath| block_on(async { store.get(path).await.unwrap().bytes().await.unwrap() });
+    listed.iter().map(|path| (path.to_string(), read(path))).collect()
+}
