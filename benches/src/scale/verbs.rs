@@ -85,7 +85,9 @@ impl Run<'_> {
         self.verb("backup a small host", Work::Fixed, &["backup", "--host", &host])?;
         self.verb("the same again", Work::Fixed, &["backup", "--host", &host])?;
         self.verb("forget, dry run", Work::Fixed, &["forget", "--keep-last", "10", "-n"])?;
-        self.verb("forget by policy", Work::Fixed, &["forget", "--keep-last", "50"])
+        // What was added goes again, so that a kept repository is the same for the next run.
+        self.verb("forget one", Work::Fixed, &["forget", "latest"])?;
+        self.verb("forget the other", Work::Fixed, &["forget", "latest"])
     }
 
     fn path(&self, name: &str) -> PathBuf {

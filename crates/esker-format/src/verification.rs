@@ -143,7 +143,14 @@ impl Record for Verification {
             written_by: input.text("written by", NAME_MAX)?,
             backups: input.list("backups", 35, BackupVerdict::read)?,
             packs: input.list("packs", 32, |input| input.array("pack").map(ObjectId))?,
-            losses: if input.format() < LOSSES { Vec::new() } else { input.list("losses", 34, Loss::read)? },
+            losses: match input.format() {
+                ..LOSSES => Vec::new(),
+                _ => match input.list("losses", 34, Loss::read)? {
+                    // Without one the first format says it all, and a record has one encoding.
+                    none if none.is_empty() => return Err(FormatError::BadValue { field: "losses", found: "none".into() }),
+                    losses => losses,
+                },
+            },
         })
     }
 }

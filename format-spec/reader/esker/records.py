@@ -465,6 +465,8 @@ class Verification:
         at_ms, written_by = r.u64("time"), r.text("written by", limits.NAME_MAX)
         backups, packs = r.items("backups", 35, lambda: Verdict.read(r)), r.ids("packs")
         losses = r.items("losses", 34, lambda: Loss.read(r)) if r.format >= 2 else []
+        if r.format >= 2 and not losses:
+            raise r.damage("losses", "are none")
         return cls(at_ms, written_by, backups, packs, losses)
 
 

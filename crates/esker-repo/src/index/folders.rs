@@ -21,6 +21,11 @@ pub(super) fn generation_name(sources: &BTreeSet<ObjectId>) -> String {
     hasher.finalize().to_hex().chars().take(32).collect()
 }
 
+/// Whether a generation's folder is called after these sources.
+pub(super) fn is_named_by(folder: &Path, sources: &BTreeSet<ObjectId>) -> bool {
+    folder.file_name().is_some_and(|name| name.to_string_lossy() == format!("gen-{}", generation_name(sources)))
+}
+
 pub(super) fn generations(root: &Path) -> Vec<PathBuf> {
     let is_generation = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("gen-"));
     std::fs::read_dir(root).map(|entries| entries.flatten().map(|entry| entry.path()).filter(is_generation).collect()).unwrap_or_default()

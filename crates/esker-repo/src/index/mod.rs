@@ -32,8 +32,8 @@ use build::Build;
 use recent::Recent;
 use rows::{PACK, PACK_NUMBER, chunk_key, decode_pack, decode_places, pack_number};
 
-use database::{next_pack, open_read_only, replaced_of};
-use folders::{drop_old_generations, remove_folder};
+use database::{next_pack, open_read_only, replaced_of, sources_of};
+use folders::{drop_old_generations, is_named_by, remove_folder};
 
 pub use room::INDEX_CACHE_BYTES;
 
@@ -148,6 +148,10 @@ impl Index {
     fn open(folder: &Path) -> Result<Self> {
         let in_use = share(folder)?;
         let generation = Generation { db: open_read_only(folder)?, _in_use: in_use };
+        // RocksDB opens what was cut short as an older state of it: not all that the folder's name promises.
+        if !is_named_by(folder, &sources_of(&generation.db)?) {
+            return Err(cache_error(folder, &"it is not whole"));
+        }
         let (recent, replaced) = (Recent::behind(next_pack(&generation.db)?), replaced_of(&generation.db)?);
         Ok(Self { recent, replaced, generation: Some(generation), ..Self::empty() })
     }
