@@ -12,8 +12,8 @@ mod verbs;
 
 use clap::Parser;
 
-/// A merge fills and empties buffers of a megabyte by the hundred. The C library gives their pages back each time and takes
-/// them again one by one: a fifth of the time of a backup (docs/development.md). How it is set up: .cargo/config.toml.
+/// A merge fills and empties buffers of a megabyte by the hundred, and a page fault costs more than filling a page: huge pages
+/// (docs/development.md). How it is set up: .cargo/config.toml.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
