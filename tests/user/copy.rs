@@ -69,7 +69,7 @@ fn lasting(esker: &Esker, label: &str) -> Value {
 fn pack_bytes(esker: &Esker, kind: &str) -> u64 {
     fn below(path: &Path) -> u64 {
         let entries = fs::read_dir(path).map_or_else(|_| Vec::new(), |entries| entries.flatten().collect());
-        let size = |path: PathBuf| if path.is_dir() { below(&path) } else { fs::metadata(path).unwrap().len() };
+        let size = |path: PathBuf| if path.is_dir() { below(&path) } else { fs::metadata(path).map_or(0, |found| found.len()) };
         entries.into_iter().map(|entry| size(entry.path())).sum()
     }
     below(&esker.repo().join("packs").join(kind))
