@@ -22,8 +22,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export ESKER_READER_PYTHON := $(READER_PYTHON)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-memory bench-scale fuzz clean-cache
-.PHONY: help setup build install demo test lint bench bench-memory fuzz torture clean-cache
+.PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-memory bench-scale fuzz torture clean-cache
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do printf '  make %-14s %s\n' "$$target" "$$what"; done
@@ -50,6 +49,7 @@ lint: setup ## check formatting, and clippy without a warning
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy $(SELECTION) -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --release --locked -- -D warnings
 
 bench: build ## bench-peers and bench-sorted; ARGS="--entries 200000 --days 3" for a quick run
 	@scripts/setup bench
