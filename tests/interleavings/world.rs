@@ -11,7 +11,7 @@ use esker_format::config::ChunkerParameters;
 use esker_ops::Job;
 use esker_ops::backup::{BackupRequest, backup};
 use esker_ops::forget::{ForgetRequest, forget};
-use esker_repo::{Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
+use esker_repo::{Effort, Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
 use esker_testkit::scheduler::Turn;
 use esker_testkit::seeded::{ManualClock, SeededRandom, SplitMix64};
 use futures::TryStreamExt;
@@ -88,7 +88,7 @@ pub fn request(label: &str, source: &Path) -> BackupRequest {
         dry_run: false,
         reread: false,
         reread_share: 0,
-        level: Some(1),
+        effort: Effort::Level(1),
         no_reencode: true,
     }
 }

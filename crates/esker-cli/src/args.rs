@@ -151,7 +151,7 @@ pub struct Backup {
     /// Take tables as bytes: their restore then needs none of RocksDB's compressors, but what compaction rewrote is stored again
     #[arg(long)]
     pub no_reencode: bool,
-    /// Compress less, for speed: zstd's level 1
+    /// Compress less, for speed
     #[arg(long, conflicts_with = "zstd_level")]
     pub fast: bool,
     /// S3's storage class for the data of this backup, such as STANDARD_IA or DEEP_ARCHIVE (docs/operations.md)

@@ -36,4 +36,4 @@ pub use frame_cache::RUN_CACHE_BYTES;
 pub use index::INDEX_CACHE_BYTES;
 pub use repository::{InitOptions, OpenOptions, Repository};
 pub use store::{RequestCounter, RequestCounts, Store, StoreOpening, StoreOptions, Variables};
-pub use writer::{Claim, Writer, WriterOptions};
+pub use writer::{Claim, Effort, Writer, WriterOptions};

@@ -49,11 +49,18 @@ struct Job {
     plain: Vec<u8>,
 }
 
-/// zstd's level by what a chunk holds.
+/// How chunks are compressed, by what they hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Levels {
     pub(crate) bytes: i32,
-    pub(crate) runs: i32,
+    /// None: as fast as can be.
+    pub(crate) runs: Option<i32>,
+}
+
+impl Levels {
+    fn encoders(&self) -> esker_format::Result<(FrameEncoder, FrameEncoder)> {
+        Ok((FrameEncoder::new(self.bytes)?, self.runs.map_or_else(FrameEncoder::fast, FrameEncoder::new)?))
+    }
 }
 
 struct Shared {
@@ -184,8 +191,7 @@ fn start_thread(name: String, run: impl FnOnce() + Send + 'static) -> Result<Joi
 }
 
 fn work(shared: &Shared, jobs: &Receiver<Job>, full: &Sender<BuiltPack>) {
-    let encoder = |level| FrameEncoder::new(level).map_err(RepoError::object("zstd"));
-    let mut encoders = encoder(shared.levels.bytes).and_then(|bytes| Ok((bytes, encoder(shared.levels.runs)?)));
+    let mut encoders = shared.levels.encoders().map_err(RepoError::object("zstd"));
     for job in jobs {
         let _done = Done(shared);
         if shared.faulty.load(Ordering::SeqCst) > 0 {

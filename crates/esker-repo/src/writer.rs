@@ -28,13 +28,35 @@ const RUN_LEVEL: i32 = 1;
 /// Frames after which the packs written so far are put into an index segment.
 pub(crate) const SEGMENT_FRAMES: usize = 16_384;
 
+/// How much time a writer spends to compress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effort {
+    /// zstd's level in the config; [`RUN_LEVEL`] for runs if that is lower.
+    #[default]
+    Configured,
+    /// This level of zstd for everything.
+    Level(i32),
+    /// Level 1, and less for runs.
+    Fast,
+}
+
+impl Effort {
+    fn levels(self, configured: i32) -> Levels {
+        match self {
+            Self::Configured => Levels { bytes: configured, runs: Some(configured.min(RUN_LEVEL)) },
+            Self::Level(level) => Levels { bytes: level, runs: Some(level) },
+            Self::Fast => Levels { bytes: 1, runs: None },
+        }
+    }
+}
+
 /// How a writer works.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterOptions {
     /// Threads that compress.
     pub workers: usize,
-    /// zstd's level; if `None`, the config's, and [`RUN_LEVEL`] for runs if that is lower.
-    pub level: Option<i32>,
+    /// How much is compressed.
+    pub effort: Effort,
     /// Read every chunk that stands in the repository already before it is relied upon, and store it again if it is damaged.
     pub distrust: bool,
     /// Whether the session may store runs and recipes over them: its packs, index segments and manifest are then of the format
@@ -44,7 +66,12 @@ pub struct WriterOptions {
 
 impl Default for WriterOptions {
     fn default() -> Self {
-        Self { workers: std::thread::available_parallelism().map_or(2, usize::from), level: None, distrust: false, sorted_runs: false }
+        Self {
+            workers: std::thread::available_parallelism().map_or(2, usize::from),
+            effort: Effort::Configured,
+            distrust: false,
+            sorted_runs: false,
+        }
     }
 }
 
@@ -100,11 +127,10 @@ struct View {
 impl View {
     fn set_up(repository: &Arc<Repository>, session: SessionId, options: &WriterOptions) -> Result<Self> {
         let StoreView { listing, synced, .. } = repository.view(Viewer::Writer)?;
-        let configured = i32::from(repository.config.zstd_level);
-        let level = Levels { bytes: options.level.unwrap_or(configured), runs: options.level.unwrap_or_else(|| configured.min(RUN_LEVEL)) };
+        let levels = options.effort.levels(i32::from(repository.config.zstd_level));
         let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
         let frames = if options.sorted_runs { repository.frame_cache().map(Arc::new) } else { None };
-        let pipeline = Pipeline::start(repository, frames.clone(), session, format, level, options.workers)?;
+        let pipeline = Pipeline::start(repository, frames.clone(), session, format, levels, options.workers)?;
         let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
         let claims = repository.scratch_map();
         // Who distrusts asks what the store holds, and the cache does not know.

@@ -14,9 +14,12 @@ use std::ptr::NonNull;
 /// The version of the library as its `ZSTD_versionNumber` gives it.
 pub const VERSION: u32 = 10_504;
 
-/// `ZSTD_c_compressionLevel` and `ZSTD_c_checksumFlag`, lib/zstd.h, ZSTD 1.5.4.
+/// `ZSTD_c_compressionLevel`, `ZSTD_c_checksumFlag`, and `ZSTD_c_literalCompressionMode` with its `ZSTD_ps_enable`, lib/zstd.h,
+/// ZSTD 1.5.4.
 const COMPRESSION_LEVEL: c_int = 100;
 const CHECKSUM_FLAG: c_int = 201;
+const LITERAL_COMPRESSION_MODE: c_int = 1002;
+const ENABLED: c_int = 1;
 
 /// `ZSTD_CCtx`.
 #[repr(C)]
@@ -62,6 +65,14 @@ impl Context {
         // SAFETY: the context is live and used by nobody else; pointer and length are those of a slice, which is copied.
         let code = unsafe { esker_1_5_4_ZSTD_CCtx_loadDictionary(context.raw.as_ptr(), dictionary.as_ptr().cast(), dictionary.len()) };
         succeeded(code)?;
+        Some(context)
+    }
+
+    /// A context that compresses literals at a negative level too, where the library leaves them as they are by default. None as
+    /// for [`Self::new`].
+    pub fn with_literals(level: i32) -> Option<Self> {
+        let mut context = Self::new(level, false, &[])?;
+        context.set(LITERAL_COMPRESSION_MODE, ENABLED)?;
         Some(context)
     }
 
@@ -123,6 +134,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn literals_are_compressed_at_a_negative_level_if_asked_for() {
+        let (mut plainly, mut with_literals) = (Vec::new(), Vec::new());
+        Context::new(-5, false, b"").unwrap().compress(&text(), &mut plainly).unwrap();
+        Context::with_literals(-5).unwrap().compress(&text(), &mut with_literals).unwrap();
+        assert!(with_literals.len() < plainly.len(), "{} {}", with_literals.len(), plainly.len());
+        assert_eq!(zstd::bulk::decompress(&with_literals, text().len()).unwrap(), text());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use esker_ops::fsck::{FsckReport, FsckRequest, Severity, fsck};
 use esker_ops::restore::{RestoreReport, RestoreRequest, restore};
 use esker_ops::select::Selection;
 use esker_ops::{Job, OpsError, Progress};
-use esker_repo::{Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
+use esker_repo::{Effort, Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
 use esker_testkit::seeded::{ManualClock, SeededRandom};
 use futures::executor::block_on;
 use futures::{StreamExt, TryStreamExt};
@@ -191,7 +191,7 @@ pub fn request(label: &str, host: &Path) -> BackupRequest {
         dry_run: false,
         reread: false,
         reread_share: 0,
-        level: None,
+        effort: Effort::Configured,
         no_reencode: false,
     }
 }

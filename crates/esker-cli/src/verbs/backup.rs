@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use esker_cluster::ClusterFile;
 use esker_ops::OpsError;
 use esker_ops::backup::{BackupReport, BackupRequest, backup};
+use esker_repo::Effort;
 
 use super::{Outcome, job};
 use crate::args::{Backup, Global};
@@ -13,8 +14,6 @@ use crate::human;
 use crate::open;
 use crate::output::{Output, facts};
 
-/// zstd's level with `--fast`.
-const FAST_LEVEL: i32 = 1;
 /// Partitions whose spread is named.
 const SPREAD_LINES: usize = 5;
 
@@ -34,7 +33,7 @@ pub fn run(global: &Global, args: &Backup, output: &Output) -> Outcome {
         dry_run: args.dry_run,
         reread: args.reread,
         reread_share: args.reread_share,
-        level: if args.fast { Some(FAST_LEVEL) } else { args.zstd_level },
+        effort: if args.fast { Effort::Fast } else { args.zstd_level.map_or(Effort::Configured, Effort::Level) },
         no_reencode: args.no_reencode,
     };
     let repository = open::open_with_class(global, args.storage_class.as_deref(), output)?;

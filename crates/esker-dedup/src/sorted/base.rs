@@ -21,7 +21,7 @@ const OPEN_BYTES_OF_ONE: usize = 96 << 20;
 /// Runs that are asked for at once: neighbours by key are neighbours in the store, where one request fetches many.
 const LOADED_AHEAD: usize = 8;
 /// Decoded bytes of the base runs that all merges hold.
-const HELD_BYTES: usize = 128 << 20;
+const HELD_BYTES: usize = 64 << 20;
 
 /// The memory of one merge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

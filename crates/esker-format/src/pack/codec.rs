@@ -4,6 +4,10 @@ use crate::error::{FormatError, Result};
 use crate::limits::CHUNK_PLAIN_MAX;
 use crate::sealed_object::check_one_frame;
 
+/// zstd's level of [`FrameEncoder::fast`].
+const FAST_LEVEL: i32 = -20;
+const OUT_OF_MEMORY: &str = "no memory for a context";
+
 /// How a frame's bytes are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -29,7 +33,13 @@ impl Codec {
 }
 
 /// Compresses chunks; keeps its context between them.
-pub struct FrameEncoder(zstd::bulk::Compressor<'static>);
+pub struct FrameEncoder(Context);
+
+enum Context {
+    Level(zstd::bulk::Compressor<'static>),
+    /// At a negative level, but with literals compressed, which only zstd's experimental parameters can ask for.
+    Fast(esker_zstd::Context),
+}
 
 impl FrameEncoder {
     /// At this zstd level.
@@ -37,7 +47,17 @@ impl FrameEncoder {
     /// # Errors
     /// `Codec` for a level that zstd does not have.
     pub fn new(level: i32) -> Result<Self> {
-        zstd::bulk::Compressor::new(level).map(Self).map_err(|error| compression(&error))
+        let context = zstd::bulk::Compressor::new(level).map_err(|error| compression(&error))?;
+        Ok(Self(Context::Level(context)))
+    }
+
+    /// Faster than any level, for columns: few matches are looked for, what is left is compressed by its frequencies.
+    ///
+    /// # Errors
+    /// `Codec` if zstd cannot be set up.
+    pub fn fast() -> Result<Self> {
+        let context = esker_zstd::Context::with_literals(FAST_LEVEL);
+        Ok(Self(Context::Fast(context.ok_or(FormatError::Codec { what: "zstd", why: OUT_OF_MEMORY.into() })?)))
     }
 
     /// The chunk's bytes as a frame holds them: compressed, or as they are when that is shorter.
@@ -48,7 +68,14 @@ impl FrameEncoder {
         if plain.len() > CHUNK_PLAIN_MAX {
             return Err(FormatError::OverLimit { field: "chunk", found: plain.len() as u64, limit: CHUNK_PLAIN_MAX as u64 });
         }
-        let packed = self.0.compress(plain).map_err(|error| compression(&error))?;
+        let packed = match &mut self.0 {
+            Context::Level(context) => context.compress(plain).map_err(|error| compression(&error))?,
+            Context::Fast(context) => {
+                let mut packed = Vec::new();
+                context.compress(plain, &mut packed).ok_or(FormatError::Codec { what: "zstd", why: OUT_OF_MEMORY.into() })?;
+                packed
+            }
+        };
         Ok(if packed.len() < plain.len() { (Codec::Zstd, packed) } else { (Codec::Raw, plain.to_vec()) })
     }
 }

@@ -52,6 +52,20 @@ mod tests {
     }
 
     #[test]
+    fn fast_frames_hold_less_than_the_chunk_though_nothing_in_it_repeats() {
+        let mut state = 1u32;
+        let skewed = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 28) as u8
+        });
+        let plain: Vec<u8> = skewed.take(100_000).collect();
+        let (codec, body) = FrameEncoder::fast().unwrap().encode(&plain).unwrap();
+        assert_eq!(codec, Codec::Zstd);
+        assert!(body.len() < plain.len() * 6 / 10, "{}", body.len());
+        assert_eq!(FrameDecoder::new().unwrap().decode(codec, &body, plain.len()).unwrap(), plain);
+    }
+
+    #[test]
     fn every_flip_and_every_cut_of_a_pack_is_found() {
         let modes = [Sealing::Plain, Sealing::encrypted(MasterKey(Zeroizing::new([7; 32])))];
         for (sealing, format) in modes.iter().flat_map(|sealing| [(sealing, FIRST), (sealing, SORTED_RUNS)]) {

@@ -25,7 +25,7 @@ use esker_format::table::{SeenManifest, TableRef};
 use esker_repo::manifests::{Backups, Standing};
 use esker_repo::session::WRITTEN_BY;
 use esker_repo::tables::TableWriter;
-use esker_repo::{RepoError, Repository, Writer, WriterOptions};
+use esker_repo::{Effort, RepoError, Repository, Writer, WriterOptions};
 
 use crate::error::{OpsError, Result};
 use crate::job::Job;
@@ -62,8 +62,8 @@ pub struct BackupRequest {
     pub reread: bool,
     /// One in how many known files is read all the same, another one each time; 0 reads none.
     pub reread_share: u32,
-    /// zstd's level; the repository's if `None`.
-    pub level: Option<i32>,
+    /// How much is compressed.
+    pub effort: Effort,
     /// Take tables as bytes, so that a restore needs no encoder.
     pub no_reencode: bool,
 }
@@ -96,7 +96,8 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
         run.report.end_dry_run(repository.environment().now_ms());
         return Ok(run.report);
     }
-    let options = WriterOptions { workers: job.threads, level: request.level, distrust: request.reread, sorted_runs: !request.no_reencode };
+    let options =
+        WriterOptions { workers: job.threads, effort: request.effort, distrust: request.reread, sorted_runs: !request.no_reencode };
     let writer = Writer::begin(repository, "backup", &options)?;
     // Only what stood in the store after the session began may be built upon.
     backups.found.retain(|backup| writer.listing().manifests.contains(&backup.id));

@@ -11,7 +11,7 @@ use esker_cluster::ClusterFile;
 use esker_format::ChunkId;
 use esker_format::manifest::HostRecord;
 use esker_repo::manifests::{Backup, Backups};
-use esker_repo::{Repository, Writer};
+use esker_repo::{Effort, Repository, Writer};
 
 use super::base::BaseBackup;
 use super::{BackupRequest, Run, SurveyedHost, freeze, survey_hosts};
@@ -80,7 +80,7 @@ impl Replay<'_> {
             dry_run: false,
             reread: false,
             reread_share: 0,
-            level: None,
+            effort: Effort::Configured,
             no_reencode: manifest.sorted.is_none(),
         }
     }

@@ -9,11 +9,13 @@ use esker_dedup::sorted::merge::MergedBlocks;
 use esker_dedup::sorted::plan::blocks_in;
 use esker_dedup::sorted::{Budget, MERGES_MAX, Merge, Refusal, TableInput};
 use esker_format::file_table::FileContent;
+use esker_repo::reader::ReadContext;
 use esker_repo::{Repository, Writer};
 
 use super::Pending;
 use super::base::BaseIndex;
 use super::complete::complete;
+use super::recent::{RECENT_BYTES, RecentRuns};
 use super::survey::{Class, Surveyed, read_map, survey};
 use super::worker::{StoredCounts, Worker};
 use crate::backup::file::Source;
@@ -109,14 +111,14 @@ pub(super) fn merge_group(
             }
         }
     }
-    let base = BaseIndex::new(writer, &mut Worker::new(repository, writer)?.context, base)?;
+    let base = BaseIndex::new(writer, &mut ReadContext::new()?, base)?;
     let progress = progress.into_iter().map(Mutex::new).collect();
     let group = Group { job, pending, budget, classes, ranges, base, progress, totals: Mutex::default() };
-    let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
+    let (next, fault, recent) = (AtomicUsize::new(0), FirstFault::default(), RecentRuns::new(RECENT_BYTES));
     std::thread::scope(|scope| {
         for _ in 0..merges {
             scope.spawn(|| {
-                fault.note(Worker::new(repository, writer).and_then(|mut worker| {
+                fault.note(Worker::new(repository, writer, &recent).and_then(|mut worker| {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let Some(range) = group.ranges.get(number).filter(|_| !fault.is_set()) else { break };

@@ -8,6 +8,7 @@
 mod base;
 mod complete;
 mod merge;
+mod recent;
 mod survey;
 mod worker;
 

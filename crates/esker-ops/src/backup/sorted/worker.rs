@@ -11,6 +11,7 @@ use esker_format::table_recipe::ChunkUse;
 use esker_repo::reader::ReadContext;
 use esker_repo::{Claim, Repository, Writer};
 
+use super::recent::RecentRuns;
 use crate::error::{OpsError, Result};
 
 /// What was stored.
@@ -27,11 +28,12 @@ pub(super) struct Worker<'a> {
     pub(super) writer: &'a Writer,
     pub(super) context: ReadContext,
     pub(super) stored: StoredCounts,
+    recent: &'a RecentRuns,
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(repository: &'a Repository, writer: &'a Writer) -> Result<Self> {
-        Ok(Self { repository, writer, context: ReadContext::new()?, stored: StoredCounts::default() })
+    pub(super) fn new(repository: &'a Repository, writer: &'a Writer, recent: &'a RecentRuns) -> Result<Self> {
+        Ok(Self { repository, writer, context: ReadContext::new()?, stored: StoredCounts::default(), recent })
     }
 
     /// Names a chunk and stores it if it is new.
@@ -58,8 +60,11 @@ impl ChunkStore for Worker<'_> {
         if !self.writer.holds(id)? {
             return Ok(None);
         }
+        if let Some(run) = self.recent.get(id) {
+            return Ok(Some(run));
+        }
         match self.writer.reader().read(&mut self.context, id) {
-            Ok(bytes) => Ok(Run::decode(&bytes).ok().map(Arc::new)),
+            Ok(bytes) => Ok(self.recent.decode(id, &bytes)),
             Err(error) if error.is_damage() => {
                 self.writer.mistrust(id);
                 Ok(None)
@@ -69,16 +74,22 @@ impl ChunkStore for Worker<'_> {
     }
 
     fn load_runs(&mut self, ids: &[ChunkId]) -> Result<Vec<Option<Arc<Run>>>> {
-        let mut held = Vec::with_capacity(ids.len());
+        let (mut runs, mut wanted) = (HashMap::new(), Vec::with_capacity(ids.len()));
         for id in ids {
             if self.writer.holds(id)? {
-                held.push(*id);
+                match self.recent.get(id) {
+                    Some(run) => drop(runs.insert(*id, run)),
+                    None => wanted.push(*id),
+                }
             }
         }
-        let (reader, mut runs) = (self.writer.reader(), HashMap::new());
-        let ordered = reader.in_store_order(held)?;
+        let reader = self.writer.reader();
+        let ordered = reader.in_store_order(wanted)?;
+        let recent = self.recent;
         let read = reader.read_each::<OpsError, _>(&mut self.context, &ordered, |position, _, bytes| {
-            runs.extend(ordered.get(position).zip(Run::decode(bytes).ok().map(Arc::new)));
+            if let Some(id) = ordered.get(position) {
+                runs.extend(recent.decode(id, bytes).map(|run| (*id, run)));
+            }
             Ok(())
         });
         match read {
