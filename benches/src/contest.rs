@@ -14,8 +14,10 @@ pub enum Verb {
     FirstBackup,
     /// All later days.
     Incrementals,
-    /// The last day into an empty folder.
+    /// The last day into an empty folder, until the command ends.
     Restore,
+    /// The same until all files are on disk, which the command may have left to the kernel.
+    RestoreToDisk,
     /// All data in the repository.
     DataCheck,
     /// Every file of every backup; for a tool that has no such check the one before.
@@ -24,7 +26,8 @@ pub enum Verb {
 
 impl Verb {
     /// All of them, in the order they are done.
-    pub const ALL: [Self; 5] = [Self::FirstBackup, Self::Incrementals, Self::Restore, Self::DataCheck, Self::FilesCheck];
+    pub const ALL: [Self; 6] =
+        [Self::FirstBackup, Self::Incrementals, Self::Restore, Self::RestoreToDisk, Self::DataCheck, Self::FilesCheck];
 }
 
 /// The readings of one tool.
@@ -58,8 +61,8 @@ pub fn hold(programs: &[Program], series: &Series, dir: &Path, runs: u32, keep: 
 fn run_all(worker: &Worker<'_>) -> Result<[Reading; Verb::ALL.len()], Fault> {
     let first = worker.back_up(0)?;
     let incrementals = worker.back_up_the_rest()?;
-    let restore = worker.restore_last()?;
+    let (restore, to_disk) = worker.restore_last()?;
     let data = worker.check_data()?;
     let files = worker.check_files()?.unwrap_or(data);
-    Ok([first, incrementals, restore, data, files])
+    Ok([first, incrementals, restore, to_disk, data, files])
 }

@@ -23,7 +23,7 @@ const DEMANDS: [Demands; 2] = [
         speeds: &[
             (Verb::FirstBackup, 1.2),
             (Verb::Incrementals, 2.0),
-            (Verb::Restore, 1.2),
+            (Verb::RestoreToDisk, 1.2),
             (Verb::DataCheck, 2.0),
             (Verb::FilesCheck, 1.0),
         ],

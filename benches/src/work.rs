@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
 use esker_testkit::tree::{diff_trees, tree_bytes};
 
@@ -71,16 +72,19 @@ impl<'a> Worker<'a> {
         (1..self.series.days.len()).try_fold(Reading::NOTHING, |sum, day| Ok(sum.and_then(self.back_up(day)?)))
     }
 
-    /// Restores the last day into an empty folder.
+    /// Restores the last day into an empty folder: what that took until the command ended, and until all was on disk.
     ///
     /// # Errors
     /// If that is not what was backed up.
-    pub fn restore_last(&self) -> Result<Reading, Fault> {
+    pub fn restore_last(&self) -> Result<(Reading, Reading), Fault> {
         let last = self.series.days.len() - 1;
         let target = self.place.target();
         folder::make_empty(&target)?;
         folder::warm(&self.place.repo())?;
         let reading = Reading::of(measure(&self.tool.restore(&label(last), &target), self.place.dir())?, None);
+        let ended = Instant::now();
+        rustix::fs::sync();
+        let to_disk = Reading { seconds: reading.seconds + ended.elapsed().as_secs_f64(), ..reading };
         let presented = self.series.present(last)?;
         let mut differences = Vec::new();
         for host in self.chosen(&presented) {
@@ -90,7 +94,7 @@ impl<'a> Worker<'a> {
             differences.extend(diff_trees(&host.dir, &restored, &[]));
         }
         match differences.first() {
-            None => Ok(reading),
+            None => Ok((reading, to_disk)),
             Some(first) => {
                 Err(Fault::RestoredOtherwise { tool: self.name.to_string(), differences: differences.len(), first: first.clone() })
             }

@@ -89,7 +89,7 @@ impl Measured {
 /// Lets Esker back up all days of the first `hosts` hosts and restore the last.
 pub fn measure_esker(program: &Program, series: &Series, dir: &Path, hosts: usize, keep: bool) -> Result<EskerReadings, Fault> {
     let worker = Worker::hire(program, series, dir, hosts)?;
-    let readings = EskerReadings { hosts, first: worker.back_up(0)?, later: worker.back_up_the_rest()?, restore: worker.restore_last()? };
+    let readings = EskerReadings { hosts, first: worker.back_up(0)?, later: worker.back_up_the_rest()?, restore: worker.restore_last()?.0 };
     worker.dismiss(keep)?;
     Ok(readings)
 }

@@ -5,7 +5,7 @@ use crate::limits::CHUNK_PLAIN_MAX;
 use crate::sealed_object::check_one_frame;
 
 /// zstd's level of [`FrameEncoder::fast`].
-const FAST_LEVEL: i32 = -20;
+const FAST_LEVEL: i32 = -40;
 const OUT_OF_MEMORY: &str = "no memory for a context";
 
 /// How a frame's bytes are compressed.
