@@ -95,7 +95,8 @@ fn a_part_of_a_backup_thaws_only_what_it_needs() {
     restore(&esker, "out", &["--path", "file1", "--wait-for-thaw"]).exits(0);
     assert_eq!(fs::read(esker.path("out/h/file1")).unwrap(), fs::read(source.join("file1")).unwrap());
     let (packs, thaws) = packs_and_thaws(&bucket);
-    assert!(thaws > 0 && thaws * 2 < packs, "{thaws} of {packs}");
+    // Files are read at once and may share packs, but not all with the last one.
+    assert!(thaws > 0 && thaws < packs, "{thaws} of {packs}");
 }
 
 #[test]
