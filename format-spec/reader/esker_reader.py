@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads Esker repositories on a local path: list, restore, verify. Written from format-spec/ alone.
+"""Reads Esker repositories on a local path: list, restore, verify, audit. Written from format-spec/ alone.
 
 Exit codes: 0 done, 1 cannot do it (wrong passphrase, no such backup, written by a newer version), 2 usage, 3 damage.
 """
@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from esker import keys
+from esker.audit import EVENTS, audit
 from esker.backup import backups, find
 from esker.encoders import is_missing
 from esker.errors import Damage, ReaderError
@@ -80,6 +81,20 @@ def run_verify(repo: Repository, options) -> int:
     return max((fault.exit_code for fault in faults), default=0)
 
 
+def run_audit(repo: Repository, options) -> int:
+    faults = []
+
+    def found(fault):
+        faults.append(fault)
+        say(fault)
+
+    for name, record, worth in audit(repo, found):
+        event = EVENTS[record.event - 1] + " (intended)" * record.intended
+        what = ", ".join(f"{item.label} ({item.id.hex()[:8]})" for item in record.objects[:3])
+        print(shown(f"{time_of(record.at_ms)}  {record.user}@{record.host}  {event}  {what}  {name.hex()[:8]}  {worth}"))
+    return max((fault.exit_code for fault in faults), default=0)
+
+
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="esker_reader.py", description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -87,6 +102,7 @@ def arguments() -> argparse.ArgumentParser:
         ("list", run_list, "the backups"),
         ("restore", run_restore, "one backup, whole, into TARGET/<host>"),
         ("verify", run_verify, "read all backups"),
+        ("audit", run_audit, "what was done to the repository, proved"),
     ]:
         verb = verbs.add_parser(name, help=text)
         verb.set_defaults(run=run)

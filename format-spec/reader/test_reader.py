@@ -93,7 +93,10 @@ class GoldenVectors(unittest.TestCase):
                 wrong = keys.Secret(keys.RECOVERY, bytes(32))
             opened = keys.unwrap(key, secret)
             listed = flat(key, "") | flat(opened, "")
-            names = ("name", "bytes", "passphrase", "recovery_bits", "printed", "wrapped", "head")
+            names = ("name", "bytes", "passphrase", "recovery_bits", "printed", "wrapped", "head", "format")
+            if key.format == 1:
+                self.assertEqual(listed.pop("signing"), "none")
+            self.assertEqual(key.format, int(block.get("format", 1)))
             self.assertEqual(without(listed, *names), without(block, *names))
             self.assertRaises(WrongSecret, keys.unwrap, key, wrong)
 
@@ -139,7 +142,7 @@ class GoldenVectors(unittest.TestCase):
                 open_frame(sealing, frame, fetch(frame.offset, frame.stored_len))
 
     def test_control_objects(self):
-        chapters = ["06-index-segment", "09-manifest", "10-session", "11-doomed", "12-verification", "13-note"]
+        chapters = ["06-index-segment", "09-manifest", "10-session", "11-doomed", "12-verification", "13-note", "18-audit"]
         blocks = [block for chapter in chapters for block in vectors(chapter) if "object_kind" in block]
         self.assertEqual({int(block["object_kind"]) for block in blocks}, set(records.CONTROL))
         envelope = ("name", "zstd", "object_kind", "format", "place", "salt", "record", "plain", "encrypted")
@@ -204,7 +207,7 @@ class HostileBytes(unittest.TestCase):
             yield lambda data, kind=kind: open_object(PLAIN, kind, "", data, "fuzz")
 
     def seeds(self):
-        for chapter in ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note", "17-run"]:
+        for chapter in ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note", "17-run", "18-audit"]:
             for block in vectors(chapter):
                 yield from (
                     bytes.fromhex(block[field]) for field in ("bytes", "chunk", "record", "plain") if len(block.get(field, "")) > 20

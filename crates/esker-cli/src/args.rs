@@ -78,6 +78,8 @@ pub enum Verb {
     Diff(Diff),
     /// Copy backups into another repository, whatever the keys of the two
     Copy(Copy),
+    /// Show what was done to the repository, and prove it
+    Audit(Audit),
     /// Passphrases and recovery keys
     #[command(subcommand)]
     Key(Key),
@@ -339,6 +341,25 @@ pub struct Forget {
     /// Forget by name also the last backup of a cluster that was verified at level files or deeper
     #[arg(long, requires = "backups")]
     pub force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// Only the log, not whether it accounts for what the repository holds: config, keys/ and audit/ suffice for that
+    #[arg(long)]
+    pub log_only: bool,
+    /// A head of the log noted down earlier, or a file with heads: they must still be there; may be given several times
+    #[arg(long = "head", value_name = "HASH|FILE")]
+    pub heads: Vec<String>,
+    /// Note the heads of the log down in this file, if nothing is amiss
+    #[arg(long, value_name = "FILE")]
+    pub save_head: Option<PathBuf>,
+    /// Record that the finding about this object is known and meant (64 digits); may be given several times
+    #[arg(long = "acknowledge", value_name = "ID")]
+    pub acknowledge: Vec<String>,
+    /// Print only the newest N records; 0 prints none
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub last: usize,
 }
 
 #[derive(Debug, Args)]

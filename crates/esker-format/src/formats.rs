@@ -14,6 +14,8 @@ pub const COPIES: u16 = 3;
 pub const LOSSES: u16 = 2;
 /// The format in which a forgotten record names packs.
 pub const FORGOTTEN_PACKS: u16 = 2;
+/// The format in which a key object holds a key that signs.
+pub const SIGNING_KEYS: u16 = 2;
 /// The newest format of any kind of object that this version reads and writes.
 pub const NEWEST: u16 = COPIES;
 
@@ -22,6 +24,7 @@ pub fn newest(kind: ObjectKind) -> u16 {
     match kind {
         ObjectKind::Manifest => COPIES,
         ObjectKind::DataPack | ObjectKind::MetaPack | ObjectKind::IndexSegment => SORTED_RUNS,
+        ObjectKind::Key => SIGNING_KEYS,
         ObjectKind::Verification => LOSSES,
         ObjectKind::Forgotten => FORGOTTEN_PACKS,
         _ => FIRST,

@@ -11,6 +11,7 @@ use crate::layout::ObjectKind;
 use crate::limits;
 use crate::seal::{MasterKey, Part, Sealer};
 use crate::sealed_object::{read_header, write_header};
+use crate::signing::SigningKey;
 use crate::wire::{Reader, Record, Writer};
 
 const WRAPPED: Part = Part { number: 0, role: 2 };
@@ -69,6 +70,8 @@ pub struct Unwrapped {
     pub created_ms: u64,
     /// Whose key it is, in the words of who added it.
     pub label: String,
+    /// What signs the audit records of who opens the repository with it; a key object of the first format has none.
+    pub signing: Option<SigningKey>,
 }
 
 /// A key object that was read but not opened.
@@ -104,7 +107,7 @@ impl KeyObject {
         if found > limit {
             return Err(FormatError::OverLimit { field: "label", found, limit });
         }
-        let mut key = Self { format: formats::FIRST, kind, salt, wrapped: content.to_bytes() };
+        let mut key = Self { format: content.format(), kind, salt, wrapped: content.to_bytes() };
         let sealer = Sealer::aead(&*key.derive(secret)?)?;
         let aad = key.head();
         sealer.seal(WRAPPED, &aad, &mut key.wrapped)?;
@@ -119,7 +122,12 @@ impl KeyObject {
         let sealer = Sealer::aead(&*self.derive(secret)?)?;
         let mut wrapped = Zeroizing::new(self.wrapped.clone());
         let opened = sealer.open(WRAPPED, &self.head(), &mut wrapped, "key object").map_err(|_| FormatError::WrongPassphrase)?;
-        Unwrapped::from_bytes(opened)
+        Unwrapped::from_bytes_in(self.format, opened)
+    }
+
+    /// Whether it holds a key that signs: who made it kept a log.
+    pub fn has_signing_key(&self) -> bool {
+        self.format >= formats::SIGNING_KEYS
     }
 
     /// Whether this kind of secret could open it.
@@ -205,11 +213,18 @@ fn argon2id(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Zeroizin
 impl Record for Unwrapped {
     const NAME: &'static str = "wrapped key";
 
+    fn format(&self) -> u16 {
+        if self.signing.is_some() { formats::SIGNING_KEYS } else { formats::FIRST }
+    }
+
     fn write(&self, out: &mut Writer) {
         out.raw(self.master.0.as_slice());
         out.raw(&self.config_hash);
         out.u64(self.created_ms);
         out.text(&self.label);
+        if let Some(signing) = &self.signing {
+            out.raw(signing.0.as_slice());
+        }
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
@@ -218,6 +233,10 @@ impl Record for Unwrapped {
             config_hash: input.array("config hash")?,
             created_ms: input.u64("created")?,
             label: input.text("label", limits::NAME_MAX)?,
+            signing: match input.format() {
+                ..formats::SIGNING_KEYS => None,
+                _ => Some(SigningKey(Zeroizing::new(input.array("signing key")?))),
+            },
         })
     }
 }
@@ -272,7 +291,7 @@ mod tests {
     use super::*;
 
     fn content() -> Unwrapped {
-        Unwrapped { master: MasterKey(Zeroizing::new([9; 32])), config_hash: [8; 32], created_ms: 1, label: "ops".into() }
+        Unwrapped { master: MasterKey(Zeroizing::new([9; 32])), config_hash: [8; 32], created_ms: 1, label: "ops".into(), signing: None }
     }
 
     fn passphrase(text: &str) -> Secret {

@@ -35,6 +35,8 @@ pub enum ObjectKind {
     Verification = 13,
     /// `notes/<hash>`
     Note = 14,
+    /// `audit/<hash>`
+    Audit = 15,
 }
 
 impl ObjectKind {
@@ -55,6 +57,7 @@ impl ObjectKind {
             Self::Forgotten => "forgotten record",
             Self::Verification => "verification record",
             Self::Note => "note",
+            Self::Audit => "audit record",
         }
     }
 
@@ -68,6 +71,7 @@ impl ObjectKind {
             Self::Forgotten => "forgotten",
             Self::Verification => "verified",
             Self::Note => "notes",
+            Self::Audit => "audit",
             _ => "",
         }
     }

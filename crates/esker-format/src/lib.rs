@@ -7,6 +7,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+pub mod audit;
 pub mod config;
 pub mod doomed;
 pub mod engine;
@@ -26,6 +27,7 @@ pub mod run;
 pub mod seal;
 pub mod sealed_object;
 pub mod session;
+pub mod signing;
 pub mod sorted_totals;
 pub mod table;
 pub mod table_recipe;

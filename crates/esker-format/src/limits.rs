@@ -52,6 +52,8 @@ pub const LIST_MAX: u64 = 1 << 26;
 pub const HOSTS_MAX: u64 = 1 << 16;
 /// Tags, warnings, fallbacks and column families of one backup, engine or note, at most.
 pub const TEXTS_MAX: u64 = 1 << 14;
+/// Heads of one audit record, at most.
+pub const AUDIT_HEADS_MAX: u64 = 1 << 10;
 /// Pieces of one table, at most.
 pub const TABLE_PIECES_MAX: usize = 1 << 20;
 /// Bytes at which a writer closes a pack, at least.

@@ -5,6 +5,7 @@
 #[path = "golden/samples.rs"]
 mod samples;
 
+use esker_format::audit::AuditRecord;
 use esker_format::config::{ChunkerParameters, Config};
 use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
 use esker_format::engine::{EngineRecord, PartitionScheme, ReplicaRow};
@@ -348,7 +349,13 @@ proptest! {
         comes_back(ObjectKind::SessionEnd, &SessionEnd { at_ms, beats: number, manifest: flag.then_some(id) });
         comes_back(ObjectKind::Fence, &Fence { by: sessions.0, at_ms });
         comes_back(ObjectKind::DoomedList, &DoomedList { session: sessions.1, at_ms, packs: ids.clone() });
-        comes_back(ObjectKind::Note, &Note { manifest: id, at_ms, hold: flag, tags, supersedes: ids });
+        comes_back(ObjectKind::Note, &Note { manifest: id, at_ms, hold: flag, tags: tags.clone(), supersedes: ids.clone() });
+        let objects = ids.iter().copied().zip(tags).collect();
+        let mut record = AuditRecord { at_ms, session: flag.then_some(sessions.0), ..samples::audit_records()[usize::from(flag)].clone() };
+        (record.heads, record.deed.objects, record.deed.count) = (ids, objects, u64::from(number));
+        record.heads.sort_unstable();
+        record.heads.dedup();
+        comes_back(ObjectKind::Audit, &record);
     }
 
     #[test]
@@ -443,6 +450,8 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         samples::verification().to_bytes(),
         samples::verification_with_losses().to_bytes(),
         samples::note().to_bytes(),
+        samples::audit_records()[0].to_bytes(),
+        samples::audit_records()[2].to_bytes(),
         seal_object(&Sealing::Plain, ObjectKind::Note, "", [1; 32], &samples::note()).unwrap(),
         print_recovery(&[9; 32]).into_bytes(),
     ];
@@ -460,6 +469,7 @@ fn decode_as_everything(bytes: &[u8]) {
     record::<Forgotten>(ObjectKind::Forgotten, bytes);
     record::<Verification>(ObjectKind::Verification, bytes);
     record::<Note>(ObjectKind::Note, bytes);
+    record::<AuditRecord>(ObjectKind::Audit, bytes);
     let _ = decode_piece::<FileRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows).unwrap(), bytes));
     let _ = decode_piece::<ReplicaRow>(bytes).map(|rows| assert_eq!(encode_piece(&rows).unwrap(), bytes));
     let _ = decode_piece::<SeenManifest>(bytes).map(|rows| assert_eq!(encode_piece(&rows).unwrap(), bytes));

@@ -34,7 +34,9 @@ fn chapter_02_config() {
 #[test]
 fn chapter_03_keys() {
     let config_hash = *blake3::hash(&samples::config(true).encode()).as_bytes();
-    let content = Unwrapped { master: master(), config_hash, created_ms: NOW_MS, label: "ops \u{2744}".into() };
+    let content = Unwrapped { master: master(), config_hash, created_ms: NOW_MS, label: "ops \u{2744}".into(), signing: None };
+    let signing = Unwrapped { signing: Some(samples::signing()), ..content.clone() };
+    let wrap_signing = |secret: &Secret| KeyObject::wrap(secret, Argon2Cost::CHEAP, SALT, &signing).unwrap().encode();
     let wrap = |secret: &Secret| KeyObject::wrap(secret, Argon2Cost::CHEAP, SALT, &content).unwrap().encode();
     let rest = |block: Block, memory_kib, passes, lanes| {
         let block = block.number("memory_kib", memory_kib).number("passes", passes).number("lanes", lanes).hex("salt", SALT);
@@ -49,8 +51,10 @@ fn chapter_03_keys() {
     let recovery = Block::named("recovery key").number("kind", 2).hex("recovery_bits", bits).text("printed", &print_recovery(&bits));
     let blocks = [
         rest(passphrase, cost.memory_kib, cost.passes, cost.lanes).hex("bytes", wrap(&secrets[0])),
-        rest(recovery, 0, 0, 0).hex("bytes", wrap(&secrets[1])),
+        rest(recovery.clone(), 0, 0, 0).hex("bytes", wrap(&secrets[1])),
+        rest(recovery.format(2), 0, 0, 0).hex("signing", samples::signing().0.as_slice()).hex("bytes", wrap_signing(&secrets[1])),
     ];
+    let secrets = [secrets[0].clone(), secrets[1].clone(), secrets[1].clone()];
     for (committed, secret) in compare("03-keys.txt", &blocks, |_| false).iter().zip(&secrets) {
         let opened = KeyObject::decode(&committed.get("bytes")).unwrap().unwrap_with(secret).unwrap();
         assert_eq!((*opened.master.0, opened.label), (*master().0, content.label.clone()));
@@ -274,6 +278,14 @@ fn chapter_17_run() {
     for (block, run) in compare("17-run.txt", &blocks, |_| false).iter().zip(&runs) {
         assert_eq!(Run::decode(&block.get("bytes")).unwrap(), *run);
     }
+}
+
+#[test]
+fn chapter_18_audit() {
+    let records = samples::audit_records();
+    chapter("18-audit.txt", ObjectKind::Audit, &records);
+    let public = samples::signing().public().unwrap();
+    assert_eq!(records.map(|record| record.is_signed_by(&public)), [true, false, true]);
 }
 
 #[test]

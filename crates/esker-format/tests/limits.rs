@@ -6,6 +6,7 @@
 #[path = "golden/samples.rs"]
 mod samples;
 
+use esker_format::audit::AuditRecord;
 use esker_format::config::Config;
 use esker_format::engine::EngineRecord;
 use esker_format::file_table::{FileRow, Node};
@@ -14,8 +15,8 @@ use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{Argon2Cost, KeyObject, Secret, Unwrapped};
 use esker_format::layout::{ObjectKind, PackKind, PackName, SessionRecord, session_from_path};
 use esker_format::limits::{
-    BUILT_NUMBERS_MAX, CHUNK_PLAIN_MAX, DICTIONARY_MAX, HOSTS_MAX, INLINE_MAX, NAME_MAX, PIECE_FORMS_MAX, RECIPE_OPS_MAX, RUN_ENTRIES_MAX,
-    RUN_KEYS_MAX, TABLE_PIECE_MAX, TABLE_REST_MAX, TEXTS_MAX, TIMESTAMP_MAX,
+    AUDIT_HEADS_MAX, BUILT_NUMBERS_MAX, CHUNK_PLAIN_MAX, DICTIONARY_MAX, HOSTS_MAX, INLINE_MAX, NAME_MAX, PIECE_FORMS_MAX, RECIPE_OPS_MAX,
+    RUN_ENTRIES_MAX, RUN_KEYS_MAX, TABLE_PIECE_MAX, TABLE_REST_MAX, TEXTS_MAX, TIMESTAMP_MAX,
 };
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::note::Note;
@@ -29,7 +30,7 @@ use esker_format::table::{PieceBuilder, TableType, decode_piece, encode_piece, e
 use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, TableBlocks, TableRest, TrailerSource};
 use esker_format::verification::Verification;
 use esker_format::wire::{Record, Writer};
-use esker_format::{ChunkId, FormatError, Result};
+use esker_format::{ChunkId, FormatError, ObjectId, Result};
 use samples::{encrypted, plain};
 
 fn is_over<T>(outcome: Result<T>) -> bool {
@@ -61,6 +62,19 @@ fn a_backup_of_100_hosts_without_a_name_or_a_file_comes_back() {
     manifest.hosts.push(manifest.hosts[0].clone());
     assert!(is_over(sealed(ObjectKind::Manifest, &manifest)));
     assert!(is_over(Manifest::from_bytes(&manifest.to_bytes())));
+}
+
+#[test]
+fn heads_of_an_audit_record_are_counted_and_ascend() {
+    let record = |count: u64| {
+        let heads = (0..count).map(|number| ObjectId(std::array::from_fn(|at| if at < 2 { number.to_be_bytes()[6 + at] } else { 0 })));
+        AuditRecord { heads: heads.collect(), ..samples::audit_records()[1].clone() }
+    };
+    assert!(sealed(ObjectKind::Audit, &record(AUDIT_HEADS_MAX)).is_ok());
+    assert!(is_over(sealed(ObjectKind::Audit, &record(AUDIT_HEADS_MAX + 1))));
+    let mut twice = record(2);
+    twice.heads[1] = twice.heads[0];
+    assert!(is_bad(sealed(ObjectKind::Audit, &twice)));
 }
 
 #[test]
@@ -101,7 +115,7 @@ fn an_encoder_refuses_what_a_decoder_would_refuse() {
     assert!(is_over(piece(Operation::Literal(vec![1; INLINE_MAX + 1]))));
     let operations = vec![Operation::Hole { len: 1 }; RECIPE_OPS_MAX + 1];
     assert!(is_over(RecipePiece { operations }.encode()));
-    let label = Unwrapped { master: samples::master(), config_hash: [0; 32], created_ms: 0, label: long };
+    let label = Unwrapped { master: samples::master(), config_hash: [0; 32], created_ms: 0, label: long, signing: None };
     assert!(is_over(KeyObject::wrap(&Secret::Recovery([1; 32].into()), Argon2Cost::CHEAP, [1; 32], &label)));
 }
 

@@ -242,7 +242,7 @@ fn annotate(
     let state = repository.notes()?.by_backup.remove(&backup.id).unwrap_or_default();
     let (hold, tags) = change(&state, &backup.manifest);
     let session = Session::begin(repository, "note")?;
-    repository.write_note(backup.id, &state, hold, tags.clone())?;
+    repository.write_note(Some(session.id()), (backup.id, &backup.manifest.label), &state, hold, tags.clone())?;
     session.end(None)?;
     let mut reasons = tags;
     reasons.extend(hold.then(|| "held".to_owned()));

@@ -2,6 +2,7 @@
 //!
 //! Nothing here parses an SST, lays out a pack or prints a line.
 
+pub mod audit;
 pub mod backup;
 pub mod catalog;
 pub mod copy;

@@ -1,12 +1,15 @@
 //! The key objects of a repository: passphrases and recovery keys that open it.
 
 use esker_format::ObjectId;
+use esker_format::audit::{Deed, Event, KeyFact};
 use esker_format::doomed::{Forgotten, ForgottenKind};
 use esker_format::key::{Argon2Cost, KeyKind, KeyObject, Secret, Unwrapped};
 use esker_format::layout::{ObjectKind, object_path};
 use esker_format::limits::SMALL_OBJECT_MAX;
 use esker_format::seal::MasterKey;
+use esker_format::signing::SigningKey;
 use esker_format::{FormatError, SessionId};
+use zeroize::Zeroizing;
 
 use crate::environment::{Environment, random};
 use crate::error::{RepoError, Result};
@@ -20,6 +23,9 @@ const KEYS_TRIED_MAX: usize = 64;
 /// What opening a repository with a secret gave.
 pub(crate) struct Unlocked {
     pub(crate) master: MasterKey,
+    /// The key object that was opened.
+    pub(crate) key: ObjectId,
+    pub(crate) signing: Option<SigningKey>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -32,6 +38,8 @@ pub struct KeyEntry {
     pub kind: Option<KeyKind>,
     /// What is wrong with it.
     pub damage: Option<String>,
+    /// Whether it holds a key that signs audit records.
+    pub signs: bool,
 }
 
 /// Tries the secret on every key object.
@@ -54,7 +62,7 @@ pub(crate) fn unlock(store: &Store, config: &[u8], secret: &Secret) -> Result<Un
         tried += 1;
         match key.unwrap_with(secret) {
             Ok(content) if content.config_hash == *blake3::hash(config).as_bytes() => {
-                return Ok(Unlocked { master: content.master, warnings });
+                return Ok(Unlocked { master: content.master, key: id, signing: content.signing, warnings });
             }
             // A planted key object must not shut out the honest ones.
             Ok(_) => swapped = true,
@@ -76,27 +84,41 @@ fn read_key(store: &Store, id: &ObjectId) -> Result<KeyObject> {
     if ObjectId::of(&bytes) == *id { Ok(key) } else { Err(RepoError::WrongName { path }) }
 }
 
-/// Wraps the master key under a secret and stores the key object.
-pub(crate) fn write_key(
-    store: &Store,
-    environment: &dyn Environment,
-    master: &MasterKey,
-    config: &[u8],
-    secret: &Secret,
-    cost: Argon2Cost,
-    label: &str,
-) -> Result<ObjectId> {
-    let content = Unwrapped {
-        master: master.clone(),
-        config_hash: *blake3::hash(config).as_bytes(),
-        created_ms: environment.now_ms(),
-        label: label.to_owned(),
-    };
-    let key = KeyObject::wrap(secret, cost, random(environment)?, &content).map_err(|source| RepoError::kind(ObjectKind::Key, source))?;
-    let bytes = key.encode();
-    let id = ObjectId::of(&bytes);
-    store.put(&object_path(ObjectKind::Key, &id), bytes)?;
-    Ok(id)
+/// A key object that is not stored yet.
+pub(crate) struct NewKey {
+    pub(crate) fact: KeyFact,
+    pub(crate) signing: SigningKey,
+    bytes: Vec<u8>,
+}
+
+impl NewKey {
+    /// Wraps the master key, and a new key that signs, under a secret.
+    pub(crate) fn make(
+        environment: &dyn Environment,
+        master: &MasterKey,
+        config: &[u8],
+        secret: &Secret,
+        cost: Argon2Cost,
+        label: &str,
+    ) -> Result<Self> {
+        let failed = |source| RepoError::kind(ObjectKind::Key, source);
+        let signing = SigningKey(Zeroizing::new(random(environment)?));
+        let content = Unwrapped {
+            master: master.clone(),
+            config_hash: *blake3::hash(config).as_bytes(),
+            created_ms: environment.now_ms(),
+            label: label.to_owned(),
+            signing: Some(signing.clone()),
+        };
+        let bytes = KeyObject::wrap(secret, cost, random(environment)?, &content).map_err(failed)?.encode();
+        let fact = KeyFact { id: ObjectId::of(&bytes), public: Some(signing.public().map_err(failed)?) };
+        Ok(Self { fact, signing, bytes })
+    }
+
+    /// Stores it.
+    pub(crate) fn store(&self, store: &Store) -> Result<()> {
+        store.put(&object_path(ObjectKind::Key, &self.fact.id), self.bytes.clone())
+    }
 }
 
 impl Repository {
@@ -108,8 +130,8 @@ impl Repository {
         ids(&self.store, ObjectKind::Key)?
             .into_keys()
             .map(|id| match read_key(&self.store, &id) {
-                Ok(key) => Ok(KeyEntry { id, kind: Some(key.kind), damage: None }),
-                Err(error) if error.is_damage() => Ok(KeyEntry { id, kind: None, damage: Some(error.to_string()) }),
+                Ok(key) => Ok(KeyEntry { id, kind: Some(key.kind), damage: None, signs: key.has_signing_key() }),
+                Err(error) if error.is_damage() => Ok(KeyEntry { id, kind: None, damage: Some(error.to_string()), signs: false }),
                 Err(error) => Err(error),
             })
             .collect()
@@ -135,7 +157,13 @@ impl Repository {
     pub fn add_key(&self, current: &Secret, added: &Secret, cost: Argon2Cost, label: &str) -> Result<ObjectId> {
         let (_, config, _) = read_config(&self.store)?;
         let master = unlock(&self.store, &config, current)?.master;
-        write_key(&self.store, &*self.environment, &master, &config, added, cost, label)
+        let key = NewKey::make(&*self.environment, &master, &config, added, cost, label)?;
+        let (keys, objects) = (vec![key.fact], vec![(key.fact.id, label.to_owned())]);
+        let deed = Deed { keys, objects, ..Deed::intended(Event::KeyAdd) };
+        self.record(None, deed.clone())?;
+        key.store(&self.store)?;
+        self.record(None, Deed { intended: false, ..deed })?;
+        Ok(key.fact.id)
     }
 
     /// Removes a key object. Whoever used it may have kept the master key: only a new repository revokes it.
@@ -164,6 +192,7 @@ impl Repository {
         if !self.keys()?.iter().any(|key| key.id != *id && key.kind.is_some() && !going.contains_key(&key.id)) {
             return Err(RepoError::LastKey(path));
         }
+        self.record(Some(session), Deed { objects: vec![(*id, String::new())], ..Deed::intended(Event::KeyRemove) })?;
         self.store.delete(&path)
     }
 }

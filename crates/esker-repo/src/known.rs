@@ -1,6 +1,7 @@
-//! What this client remembers of a repository: that it is encrypted, the newest view it had, and what its store can do.
+//! What this client remembers of a repository: that it is encrypted, the newest view it had of backups and of the log, and what
+//! its store can do.
 //!
-//! The first two are second nets against a store that is not what it was: a config swapped for an unencrypted one, a store rolled
+//! The first three are second nets against a store that is not what it was: a config swapped for an unencrypted one, a store rolled
 //! back to an older state. They are files of this machine; losing them loses the net, never data.
 
 use std::collections::BTreeSet;
@@ -9,8 +10,12 @@ use std::path::{Path, PathBuf};
 
 use esker_format::{ObjectId, RepositoryId};
 
+use crate::audit::SeenLog;
 use crate::error::{RepoError, Result};
 use crate::store::probe::Abilities;
+
+/// What marks a record that none other follows.
+const HEAD_MARK: &str = " head";
 
 /// The client's memory below the cache folder.
 #[derive(Debug, Clone)]
@@ -54,6 +59,26 @@ impl Known {
         write_whole(&self.manifests_file(location, repository), text.as_bytes())
     }
 
+    /// The audit records that this client saw when it last looked at the log of the repository at this location.
+    pub fn log(&self, location: &str, repository: RepositoryId) -> SeenLog {
+        let text = std::fs::read_to_string(self.log_file(location, repository)).unwrap_or_default();
+        let id = |line: &str| ObjectId::from_hex(line.trim_end_matches(HEAD_MARK)).ok();
+        SeenLog {
+            all: text.lines().filter_map(id).collect(),
+            heads: text.lines().filter(|line| line.ends_with(HEAD_MARK)).filter_map(id).collect(),
+        }
+    }
+
+    /// Remembers the audit records that stand now.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn remember_log(&self, location: &str, repository: RepositoryId, log: &SeenLog) -> Result<()> {
+        let mark = |id: &ObjectId| if log.heads.contains(id) { HEAD_MARK } else { "" };
+        let text: String = log.all.iter().map(|id| format!("{id}{}\n", mark(id))).collect();
+        write_whole(&self.log_file(location, repository), text.as_bytes())
+    }
+
     /// What the store at this location could when it was last tried.
     pub fn abilities(&self, location: &str) -> Option<Abilities> {
         serde_json::from_slice(&std::fs::read(self.abilities_file(location)).ok()?).ok()
@@ -68,6 +93,10 @@ impl Known {
         let text = serde_json::to_vec(abilities);
         let text = text.map_err(|error| RepoError::Cache { path: path.display().to_string(), why: error.to_string() })?;
         write_whole(&path, &text)
+    }
+
+    fn log_file(&self, location: &str, repository: RepositoryId) -> PathBuf {
+        self.folder.join(format!("audit-{repository}-{}", place(location)))
     }
 
     fn abilities_file(&self, location: &str) -> PathBuf {

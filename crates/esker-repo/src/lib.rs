@@ -9,6 +9,7 @@
 
 #![deny(clippy::indexing_slicing)]
 
+pub mod audit;
 pub mod environment;
 pub mod error;
 mod frame_cache;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use esker_format::audit::{Deed, Event};
 use esker_format::doomed::{Forgotten, ForgottenKind};
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileRow, Node};
@@ -101,7 +102,7 @@ impl Repository {
         }
     }
 
-    /// Forgets backups: a record first, then the manifests. What only they needed stays until prune.
+    /// Forgets backups: records first, then the manifests. What only they needed stays until prune.
     ///
     /// # Errors
     /// `Store`.
@@ -114,6 +115,8 @@ impl Repository {
             reason: reason.to_owned(),
         };
         self.write_object(ObjectKind::Forgotten, &record)?;
+        let deed = Deed { objects: record.objects, detail: record.reason, ..Deed::intended(Event::Forget) };
+        self.record(Some(record.session), deed)?;
         backups.iter().try_for_each(|(id, _)| self.store.delete(&object_path(ObjectKind::Manifest, id)))
     }
 

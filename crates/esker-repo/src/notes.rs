@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use esker_format::ObjectId;
+use esker_format::audit::{Deed, Event};
 use esker_format::layout::ObjectKind;
+use esker_format::limits::TEXT_MAX;
 use esker_format::manifest::Manifest;
 use esker_format::note::Note;
 use esker_format::verification::{BackupVerdict, Level, Verification};
+use esker_format::{ObjectId, SessionId};
 
 use crate::error::{RepoError, Result};
 use crate::listing::ids;
@@ -95,9 +97,20 @@ impl Repository {
     ///
     /// # Errors
     /// `Store`.
-    pub fn write_note(&self, manifest: ObjectId, before: &NoteState, hold: bool, tags: Vec<String>) -> Result<()> {
+    pub fn write_note(
+        &self,
+        session: Option<SessionId>,
+        (manifest, label): (ObjectId, &str),
+        before: &NoteState,
+        hold: bool,
+        tags: Vec<String>,
+    ) -> Result<()> {
+        let held = if hold { "held" } else { "not held" };
+        let detail = if tags.is_empty() { format!("{held}, no tags") } else { format!("{held}, tags {}", tags.join(", ")) };
         let note = Note { manifest, at_ms: self.environment.now_ms(), hold, tags, supersedes: before.current.clone() };
-        self.write_object(ObjectKind::Note, &note).map(|_| ())
+        let objects = |note| vec![(note, label.to_owned()), (manifest, label.to_owned())];
+        let deed = |note| Deed { objects: objects(note), detail: shortened(detail), ..Deed::intended(Event::Note) };
+        self.write_recorded(session, ObjectKind::Note, &note, deed).map(drop)
     }
 
     /// Reads what earlier checks found.
@@ -130,6 +143,12 @@ impl Repository {
         }
         Ok(state)
     }
+}
+
+/// A text that a record may hold: thousands of tags may not.
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(TEXT_MAX));
+    text
 }
 
 impl Verified {

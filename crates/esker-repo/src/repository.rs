@@ -1,8 +1,10 @@
 //! Making and opening a repository.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use esker_format::audit::{Deed, Event};
 use esker_format::config::{ChunkerParameters, Config};
 use esker_format::key::{Argon2Cost, Secret};
 use esker_format::layout::{CONFIG, CONFIG_COPY, ObjectKind, object_path};
@@ -13,10 +15,11 @@ use esker_format::wire::Record;
 use esker_format::{ObjectId, RepositoryId};
 use zeroize::Zeroizing;
 
+use crate::audit::Author;
 use crate::environment::{Environment, random};
 use crate::error::{RepoError, Result};
 use crate::frame_cache::RUN_CACHE_BYTES;
-use crate::keyring;
+use crate::keyring::{self, NewKey};
 use crate::known::Known;
 use crate::store::Store;
 use crate::store::probe::{Abilities, PROBES};
@@ -86,6 +89,8 @@ pub struct Repository {
     pub(crate) run_cache_bytes: Option<u64>,
     pub(crate) index_cache_bytes: u64,
     warnings: Vec<String>,
+    /// Who signs the audit records.
+    pub(crate) author: Author,
 }
 
 impl Repository {
@@ -118,13 +123,21 @@ impl Repository {
         };
         let bytes = config.encode();
         Config::decode(&bytes).map_err(RepoError::object(CONFIG))?;
+        let mut deed = Deed::done(Event::Init);
+        let (mut author, mut sealing) = (Author::default(), Sealing::Plain);
         if let Some(secret) = &init.secret {
             let master = match &init.master {
                 Some(master) => master.clone(),
                 None => MasterKey(Zeroizing::new(random(&*environment)?)),
             };
-            keyring::write_key(&store, &*environment, &master, &bytes, secret, init.argon2, &init.key_label)?;
+            let key = NewKey::make(&*environment, &master, &bytes, secret, init.argon2, &init.key_label)?;
+            key.store(&store)?;
+            deed.keys.push(key.fact);
+            author = Author { key: Some(key.fact.id), signing: Some(key.signing) };
+            sealing = Sealing::encrypted(master);
         }
+        let (id, record) = author.seal(config.repository, &sealing, &*environment, &BTreeSet::new(), None, deed)?;
+        store.put(&object_path(ObjectKind::Audit, &id), record)?;
         store.put(CONFIG_COPY, bytes.clone())?;
         store.put(CONFIG, bytes)?;
         Self::open(store, OpenOptions { secret: init.secret.clone(), ..open })
@@ -139,10 +152,12 @@ impl Repository {
         let (config, bytes, mut warnings) = read_config(&store)?;
         let known = Known::new(&options.cache);
         let location = store.location().to_owned();
+        let mut author = Author::default();
         let sealing = if config.encrypted {
             let secret = options.secret.as_ref().ok_or(RepoError::NoPassphrase)?;
             let opened = keyring::unlock(&store, &bytes, secret)?;
             warnings.extend(opened.warnings);
+            author = Author { key: Some(opened.key), signing: opened.signing };
             Sealing::encrypted(opened.master)
         } else {
             let why = match options.secret {
@@ -157,7 +172,8 @@ impl Repository {
         known.remember(&location, config.repository, config.encrypted)?;
         let run_cache_bytes = options.run_cache_bytes.or_else(|| (!store.is_local()).then_some(RUN_CACHE_BYTES));
         let OpenOptions { cache, environment, index_cache_bytes, .. } = options;
-        Ok(Self { store: Arc::new(store), config, sealing, environment, cache, run_cache_bytes, index_cache_bytes, warnings })
+        let store = Arc::new(store);
+        Ok(Self { store, config, sealing, environment, cache, run_cache_bytes, index_cache_bytes, warnings, author })
     }
 
     /// The repository's config.
@@ -216,11 +232,17 @@ impl Repository {
     /// # Errors
     /// `Store`, `Object` if it is over the format's limits.
     pub fn write_object<R: Record>(&self, kind: ObjectKind, record: &R) -> Result<(ObjectId, u64)> {
-        let salt = random(&*self.environment)?;
-        let bytes = seal_object(&self.sealing, kind, "", salt, record).map_err(|source| RepoError::kind(kind, source))?;
-        let (id, size) = (ObjectId::of(&bytes), bytes.len() as u64);
+        let (id, bytes) = self.seal_named(kind, record)?;
+        let size = bytes.len() as u64;
         self.store.put(&object_path(kind, &id), bytes)?;
         Ok((id, size))
+    }
+
+    /// A hash-named object, sealed but not written, with its name.
+    pub(crate) fn seal_named<R: Record>(&self, kind: ObjectKind, record: &R) -> Result<(ObjectId, Vec<u8>)> {
+        let salt = random(&*self.environment)?;
+        let bytes = seal_object(&self.sealing, kind, "", salt, record).map_err(|source| RepoError::kind(kind, source))?;
+        Ok((ObjectId::of(&bytes), bytes))
     }
 
     /// Reads an object whose path is its name; the path is sealed in.

@@ -19,6 +19,11 @@ pub(crate) const BEAT_INTERVAL: Duration = Duration::from_secs(60);
 /// What program writes, as it stands in records.
 pub const WRITTEN_BY: &str = concat!("esker ", env!("CARGO_PKG_VERSION"));
 
+/// The name of this machine, as it stands in records.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// A writer at work. Dropped without `end`, it stays open for prune to fence, as after a crash.
 pub struct Session {
     repository: Arc<Repository>,
@@ -43,7 +48,7 @@ impl Session {
         let id = SessionId(random(repository.environment())?);
         let open = SessionOpen {
             job: job.to_owned(),
-            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            host: host_name(),
             process: std::process::id(),
             written_by: WRITTEN_BY.to_owned(),
             started_ms: repository.environment().now_ms(),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use esker_format::audit::{Deed, Event};
 use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::ObjectKind;
@@ -159,6 +160,15 @@ impl View {
             claimed: AtomicU64::new(0),
         }
     }
+}
+
+/// What the audit log says of a commit.
+fn deed_of(id: ObjectId, manifest: &Manifest) -> Deed {
+    let deed = match &manifest.origin {
+        None => Deed::done(Event::Backup),
+        Some(origin) => Deed { detail: format!("of {}/{}", origin.repository, origin.manifest), ..Deed::done(Event::Copy) },
+    };
+    Deed { objects: vec![(id, manifest.label.clone())], count: manifest.totals.files, bytes: manifest.totals.bytes, ..deed }
 }
 
 /// Ends a session in which nothing was sent; if even that fails it stays open, which is harmless.
@@ -321,7 +331,7 @@ impl Writer {
         self.write_segment()
     }
 
-    /// Commits: everything durable, segments, a look for a fence, the manifest, another look.
+    /// Commits: everything durable, segments, a look for a fence, the manifest, another look, the audit record.
     ///
     /// The manifest gets its session, segments and packs here. Of a session that may store runs it is of their format, with
     /// totals of nothing if the job gave none.
@@ -349,6 +359,7 @@ impl Writer {
         if self.session.is_fenced()? && !self.repository.is_valid_though_fenced(&manifest)? {
             return Err(RepoError::Fenced(self.session.id()));
         }
+        self.repository.record(Some(self.session.id()), deed_of(id, &manifest))?;
         self.session.end(Some(id))?;
         Ok(id)
     }

@@ -46,6 +46,7 @@ class KeyObject:
     salt: bytes
     wrapped: bytes
     head: bytes
+    format: int = 1
 
 
 @dataclass
@@ -55,9 +56,12 @@ class Unwrapped:
     created_ms: int
     label: str
 
+    signing: bytes | None = None
+
     @classmethod
     def read(cls, r: Reader):
-        return cls(r.raw(32, "master key"), r.raw(32, "config hash"), r.u64("created"), r.text("label", limits.NAME_MAX))
+        fields = r.raw(32, "master key"), r.raw(32, "config hash"), r.u64("created"), r.text("label", limits.NAME_MAX)
+        return cls(*fields, r.raw(32, "signing key") if r.format >= 2 else None)
 
 
 @dataclass
@@ -77,7 +81,7 @@ def _hashed(data: bytes, kind: int, what: str) -> Reader:
     if len(data) < 32 or not hmac.compare_digest(blake3(body).digest(), found):
         raise Damage(f"{what}: checksum does not match")
     reader = Reader(body, what)
-    read_header(reader, kind)
+    reader.format = read_header(reader, kind)
     return reader
 
 
@@ -111,7 +115,7 @@ def decode_key(data: bytes, what: str = "key object") -> KeyObject:
     head = r.data[:KEY_HEAD_LEN]
     wrapped = r.blob("wrapped key", WRAPPED_MAX)
     r.finish()
-    return KeyObject(kind, memory, passes, lanes, salt, wrapped, head)
+    return KeyObject(kind, memory, passes, lanes, salt, wrapped, head, r.format)
 
 
 def unwrap(key: KeyObject, secret: Secret, what: str = "key object") -> Unwrapped:
@@ -132,7 +136,7 @@ def unwrap(key: KeyObject, secret: Secret, what: str = "key object") -> Unwrappe
         plain = open_aead(wrapping, 0, WRAPPED, key.head, key.wrapped, what)
     except Damage:
         raise WrongSecret("wrong passphrase or recovery key") from None
-    return decode(Unwrapped, plain, what)
+    return decode(Unwrapped, plain, what, key.format)
 
 
 def passphrase(data: bytes) -> Secret:

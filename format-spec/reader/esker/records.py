@@ -1,4 +1,4 @@
-"""Records of chapters 06 to 13: what stands in control objects and in table pieces."""
+"""Records of chapters 06 to 13 and 18: what stands in control objects and in table pieces."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from .wire import Reader
 
 # Object kinds (chapter 01).
 CONFIG, KEY, DATA_PACK, META_PACK, INDEX_SEGMENT, MANIFEST = range(1, 7)
-SESSION_OPEN, SESSION_BEAT, SESSION_END, FENCE, DOOMED, FORGOTTEN, VERIFICATION, NOTE = range(7, 15)
+SESSION_OPEN, SESSION_BEAT, SESSION_END, FENCE, DOOMED, FORGOTTEN, VERIFICATION, NOTE, AUDIT = range(7, 16)
 # Chunk kinds (chapter 04).
 BYTES, TABLE, RUN = 1, 2, 3
 # Table types (chapter 07).
@@ -489,6 +489,52 @@ class Note:
         )
 
 
+@dataclass
+class KeyFact:
+    id: bytes
+    public: bytes | None
+
+    @classmethod
+    def read(cls, r: Reader):
+        return cls(r.raw(32, "key"), r.option("public key", lambda: r.raw(32, "public key")))
+
+
+@dataclass
+class AuditRecord:
+    repository: bytes
+    heads: list
+    at_ms: int
+    user: str
+    host: str
+    written_by: str
+    session: bytes | None
+    key: bytes | None
+    event: int
+    intended: bool
+    keys: list
+    objects: list
+    count: int
+    bytes: int
+    detail: str
+    signature: bytes | None
+
+    @classmethod
+    def read(cls, r: Reader):
+        repository, heads = r.raw(16, "repository"), r.ids("heads", limits.AUDIT_HEADS_MAX)
+        if any(first >= second for first, second in zip(heads, heads[1:])):
+            raise r.damage("heads", "do not ascend")
+        at_ms, *names = r.u64("time"), *(r.text(name, limits.NAME_MAX) for name in ("user", "host", "written by"))
+        session, key = r.option("session", lambda: r.raw(16, "session")), r.option("key", lambda: r.raw(32, "key"))
+        event, intended = r.one_of("event", range(1, 13)), r.flag("intended")
+        keys, objects = r.items("keys", 33, lambda: KeyFact.read(r)), r.items("objects", 33, lambda: ForgottenObject.read(r))
+        count, size, detail = r.varint("count"), r.varint("bytes"), r.text("detail", limits.TEXT_MAX)
+        signed = r.data[: r.at]
+        signature = r.option("signature", lambda: r.raw(64, "signature"))
+        record = cls(repository, heads, at_ms, *names, session, key, event, intended, keys, objects, count, size, detail, signature)
+        record.signed = signed
+        return record
+
+
 # The record in each kind of control object.
 CONTROL = {
     INDEX_SEGMENT: IndexSegment,
@@ -501,6 +547,7 @@ CONTROL = {
     FORGOTTEN: Forgotten,
     VERIFICATION: Verification,
     NOTE: Note,
+    AUDIT: AuditRecord,
 }
 
 

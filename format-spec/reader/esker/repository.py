@@ -11,7 +11,7 @@ from blake3 import blake3
 from . import keys, limits
 from .errors import Damage, ReaderError, TooNew, WrongSecret
 from .pack import OBJECT_KIND, head_of, open_frame, place_frames, read_frame_table
-from .records import DOOMED, FENCE, FORGOTTEN, INDEX_SEGMENT, MANIFEST, NOTE, SESSION_BEAT, SESSION_END, SESSION_OPEN, VERIFICATION
+from .records import AUDIT, DOOMED, FENCE, FORGOTTEN, INDEX_SEGMENT, MANIFEST, NOTE, SESSION_BEAT, SESSION_END, SESSION_OPEN, VERIFICATION
 from .sealing import Sealing, open_object
 from .wire import newest
 
@@ -24,6 +24,7 @@ HASH_NAMED = {
     "forgotten": FORGOTTEN,
     "verified": VERIFICATION,
     "notes": NOTE,
+    "audit": AUDIT,
 }
 PACK_FOLDERS = {"data": 1, "meta": 2}
 CONTROL_MAX = limits.CONTROL_PLAIN_MAX + 62

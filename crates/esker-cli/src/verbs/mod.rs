@@ -1,5 +1,6 @@
 //! One file a verb: from arguments to a request, from a report to text.
 
+mod audit;
 mod backup;
 mod copy;
 mod forget;
@@ -68,6 +69,7 @@ fn dispatch(arguments: &Arguments, output: &Output) -> Outcome {
         Verb::Stats(args) => sizes::stats(global, args, output),
         Verb::Diff(args) => sizes::diff(global, args, output),
         Verb::Copy(args) => copy::run(global, args, output),
+        Verb::Audit(args) => audit::run(global, args, output),
         Verb::Key(args) => key::run(global, args, output),
         Verb::Repo(args) => repo::run(global, args, output),
         Verb::Version => version(output),
@@ -87,6 +89,7 @@ fn writes(verb: &Verb) -> bool {
         Verb::Prune(prune) => !prune.dry_run && prune.explain.is_none(),
         Verb::Key(verb) => !matches!(verb, Key::List),
         Verb::Fsck(args) => args.repair,
+        Verb::Audit(args) => !args.acknowledge.is_empty(),
         Verb::List | Verb::Show(_) | Verb::Ls(_) | Verb::Dump(_) | Verb::Restore(_) | Verb::Stats(_) | Verb::Diff(_) => false,
         // It knows best which of its two repositories it writes.
         Verb::Copy(_) => false,

@@ -1,5 +1,6 @@
 //! The fields of each record, as the vectors list them.
 
+use esker_format::audit::AuditRecord;
 use esker_format::config::Config;
 use esker_format::doomed::{DoomedList, Forgotten};
 use esker_format::engine::{EngineRecord, ReplicaRow};
@@ -385,6 +386,34 @@ impl Fields for Verification {
                     .number(format!("{field}.files"), loss.files)
                     .number(format!("{field}.bytes"), loss.bytes)
             })
+    }
+}
+
+impl Fields for AuditRecord {
+    fn list_in(&self, block: Block) -> Block {
+        let deed = &self.deed;
+        block
+            .hex("repository", self.repository.0)
+            .list("heads", &self.heads, |block, field, id| block.hex(field, id.0))
+            .number("at_ms", self.at_ms)
+            .text("user", &self.user)
+            .text("host", &self.host)
+            .text("written_by", &self.written_by)
+            .option("session", self.session, |block, field, id| block.hex(field, id.0))
+            .option("key", self.key, |block, field, id| block.hex(field, id.0))
+            .number("event", deed.event as u8)
+            .number("intended", u8::from(deed.intended))
+            .list("keys", &deed.keys, |block, field, key| {
+                let block = block.hex(format!("{field}.id"), key.id.0);
+                block.option(format!("{field}.public"), key.public, |block, field, public| block.hex(field, public.0))
+            })
+            .list("objects", &deed.objects, |block, field, (id, label)| {
+                block.hex(format!("{field}.id"), id.0).text(format!("{field}.label"), label)
+            })
+            .number("count", deed.count)
+            .number("bytes", deed.bytes)
+            .text("detail", &deed.detail)
+            .option("signature", self.signature, |block, field, signature| block.hex(field, signature))
     }
 }
 

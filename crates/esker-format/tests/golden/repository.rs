@@ -58,7 +58,7 @@ impl Repository {
         if is_encrypted {
             let secret = Secret::Passphrase(PASSPHRASE.as_bytes().to_vec().into());
             let config_hash = *blake3::hash(&bytes).as_bytes();
-            let content = Unwrapped { master: master(), config_hash, created_ms: NOW_MS, label: "golden".into() };
+            let content = Unwrapped { master: master(), config_hash, created_ms: NOW_MS, label: "golden".into(), signing: None };
             let key = KeyObject::wrap(&secret, Argon2Cost::CHEAP, [0xd0; 32], &content).unwrap().encode();
             self.objects.insert(layout::object_path(ObjectKind::Key, &ObjectId::of(&key)), key);
         }

@@ -1,5 +1,6 @@
 //! The records of the vectors.
 
+use esker_format::audit::{AuditRecord, Deed, Event, KeyFact};
 use esker_format::config::{ChunkerParameters, Config};
 use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
 use esker_format::engine::{EngineRecord, PartitionScheme, ReplicaRow};
@@ -13,6 +14,7 @@ use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, MasterKey, Sealing};
 use esker_format::session::{Fence, SessionBeat, SessionEnd, SessionOpen};
+use esker_format::signing::SigningKey;
 use esker_format::sorted_totals::{Fallback, SortedTotals};
 use esker_format::table::{SeenManifest, TableRef};
 use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, RunUse, TableBlocks, TableRest, TrailerSource};
@@ -373,6 +375,38 @@ pub fn verification() -> Verification {
 pub fn verification_with_losses() -> Verification {
     let losses = vec![Loss { manifest: object(0xb2), files: 3, bytes: 1 << 40 }];
     Verification { losses, ..verification() }
+}
+
+/// Records of the log: the first, signed; one that a job without a key wrote; one of everything.
+pub fn audit_records() -> [AuditRecord; 3] {
+    let public = signing().public().unwrap();
+    let record = |heads: &[u8], deed| AuditRecord {
+        repository: RepositoryId([5; 16]),
+        heads: heads.iter().map(|number| object(*number)).collect(),
+        at_ms: NOW_MS,
+        user: "root".into(),
+        host: "db-1".into(),
+        written_by: "esker 0.1.0".into(),
+        session: None,
+        key: None,
+        deed,
+        signature: None,
+    };
+    let first_key = KeyFact { id: object(0xf1), public: Some(public) };
+    let mut init = AuditRecord { key: Some(object(0xf1)), ..record(&[], Deed { keys: vec![first_key], ..Deed::done(Event::Init) }) };
+    init.sign(&signing()).unwrap();
+    let backup = Deed { objects: vec![(object(0xf2), "one".into())], count: 7, bytes: 1 << 40, ..Deed::done(Event::Backup) };
+    let backup = AuditRecord { session: Some(SESSION), ..record(&[0xf3], backup) };
+    let keys = vec![KeyFact { id: object(0xf4), public: None }, first_key];
+    let objects = vec![(object(0xf4), "ops \u{2744}".into()), (object(0xf1), String::new())];
+    let everything = Deed { keys, objects, count: u64::MAX, bytes: 1, detail: "all of it".into(), ..Deed::intended(Event::Acknowledge) };
+    let mut everything = AuditRecord { session: Some(SESSION), key: Some(object(0xf1)), ..record(&[0xf5, 0xf6, 0xf7], everything) };
+    everything.sign(&signing()).unwrap();
+    [init, backup, everything]
+}
+
+pub fn signing() -> SigningKey {
+    SigningKey(std::array::from_fn(|at| 0xff - at as u8).into())
 }
 
 pub fn note() -> Note {

@@ -260,7 +260,13 @@ impl<'a> Run<'a> {
         if self.choice.decided.contains(&copy) {
             return Ok(false);
         }
-        let written = self.target.write_note(copy, &NoteState::default(), note.held, note.tags(&backup.manifest).to_vec());
+        let written = self.target.write_note(
+            None,
+            (copy, &backup.manifest.label),
+            &NoteState::default(),
+            note.held,
+            note.tags(&backup.manifest).to_vec(),
+        );
         written.map_err(OpsError::within(self.target)).map(|()| true)
     }
 }

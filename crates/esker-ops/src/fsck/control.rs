@@ -67,6 +67,7 @@ impl Check<'_> {
             ObjectKind::Forgotten,
             ObjectKind::Verification,
             ObjectKind::Note,
+            ObjectKind::Audit,
         ];
         let known = |path: &str| {
             let (folder, name) = path.split_once('/').unwrap_or(("", path));

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use esker_format::audit::{Deed, Event};
 use esker_format::layout::{ObjectKind, PackName, object_path};
 use esker_format::verification::{BackupVerdict, Level, Loss, Verification};
 use esker_format::{ChunkId, ObjectId};
@@ -122,6 +123,13 @@ pub(crate) struct Found {
     pub(crate) packs_whole: BTreeSet<ObjectId>,
     /// Objects with damage, by path.
     pub(crate) objects: BTreeSet<String>,
+}
+
+impl Found {
+    /// Whether there is nothing that a repair could mend.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bad_chunks.is_empty() && self.damaged_packs.is_empty() && self.objects.is_empty()
+    }
 }
 
 /// One run.
@@ -332,7 +340,8 @@ impl<'a> Check<'a> {
                     .collect(),
             };
             self.packs_whole.clone_from(&record.packs);
-            if let Err(error) = self.repository.write_object(ObjectKind::Verification, &record) {
+            let deed = |id| self.deed(id, &record.backups);
+            if let Err(error) = self.repository.write_recorded(None, ObjectKind::Verification, &record, deed) {
                 self.notice("verified", format!("the outcome could not be remembered: {error}"), "");
             }
         }
@@ -359,6 +368,19 @@ impl<'a> Check<'a> {
     fn verdict(&self, backup: &Backup) -> BackupVerdict {
         let findings = self.touched.get(&backup.id).copied().unwrap_or_default();
         BackupVerdict { manifest: backup.id, level: self.request.level, complete: self.complete, findings }
+    }
+
+    /// What the audit log says of this check.
+    fn deed(&self, record: ObjectId, verdicts: &[BackupVerdict]) -> Deed {
+        let damaged = self.findings.iter().filter(|finding| finding.severity == Severity::Damage).count() as u64;
+        let whole = if self.complete { "complete" } else { "a part" };
+        Deed {
+            objects: vec![(record, self.request.level.name().to_owned())],
+            count: damaged,
+            bytes: self.bytes,
+            detail: format!("level {}, {whole}, {} backups, {damaged} findings of damage", self.request.level.name(), verdicts.len()),
+            ..Deed::intended(Event::Verification)
+        }
     }
 
     /// Whether the time that was given is used up.

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use esker_cluster::ClusterFile;
+use esker_format::audit::{Deed, Event};
 use esker_repo::Repository;
 
 use crate::error::{OpsError, Result};
@@ -60,6 +61,10 @@ pub fn repair(repository: &Arc<Repository>, request: &FsckRequest, sources: &Rep
     let mut check = Check::run(repository, request, job, started, protection.is_on(), BTreeSet::new())?;
     let mut found = check.found();
     let mut report = RepairReport::default();
+    if !found.is_empty() {
+        // Repair removes what nobody can read: that it was at work is known even if it dies.
+        repository.record(None, Deed::intended(Event::Repair))?;
+    }
     if let Some(from) = &sources.from {
         refuse_itself(repository, from)?;
         // What comes back may show what else is missing: a manifest names packs, packs make a lost segment a damage.
@@ -74,6 +79,9 @@ pub fn repair(repository: &Arc<Repository>, request: &FsckRequest, sources: &Rep
         true => Check::run(repository, request, job, started, protection.is_on(), found.packs_whole)?,
         false => check,
     };
+    if report.has_written() {
+        repository.record(None, report.deed())?;
+    }
     let mut result = check.finish(started)?;
     result.repair = Some(report);
     Ok(result)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use esker_format::audit::{Deed, Event};
 use serde::Serialize;
 
 /// Files that the loss of a backup names, at most.
@@ -77,6 +78,18 @@ impl RepairReport {
     /// Whether anything was written to the repository.
     pub fn has_written(&self) -> bool {
         self.stored_bytes > 0 || !self.objects.is_empty() || self.indexed_packs > 0 || self.removed_segments > 0 || self.config.is_some()
+    }
+
+    /// What the audit log says of it.
+    pub(super) fn deed(&self) -> Deed {
+        let detail = format!(
+            "{} objects brought back, {} packs indexed, {} segments removed, {} chunks still lost",
+            self.objects.len() + usize::from(self.config.is_some()),
+            self.indexed_packs,
+            self.removed_segments,
+            self.lost_chunks
+        );
+        Deed { count: self.mended_chunks, bytes: self.stored_bytes, detail, ..Deed::done(Event::Repair) }
     }
 
     /// Names a reason once.

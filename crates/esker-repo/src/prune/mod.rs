@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use esker_format::audit::{Deed, Event};
 use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
 use esker_format::layout::{ObjectKind, PackName, object_path};
 use esker_format::{ObjectId, SessionId};
@@ -393,15 +394,26 @@ impl Prune<'_> {
             looked.view.listing.packs.iter().filter(|(name, _)| go.contains(&name.id)).map(|(name, size)| (*name, *size)).collect();
         let written: BTreeSet<ObjectId> = manifests().flat_map(|manifest| manifest.packs.iter().copied()).collect();
         self.record_forgotten(packs.iter().map(|(name, _)| *name).filter(|name| written.contains(&name.id)))?;
+        self.log(&packs, true)?;
         // From here on it is for the next prune to finish what this one does not.
         if let Some(list) = &mut self.list {
             list.is_used = true;
         }
         segments.delete_stale(self.repository)?;
         self.delete_packs(&packs)?;
+        self.log(&packs, false)?;
         self.report.delete(&packs, &segments);
         self.remove_lists(looked, go)?;
         self.remove_records(&looked.records, &written)
+    }
+
+    /// The audit log says what is about to be deleted, and that it was.
+    fn log(&self, packs: &[(PackName, u64)], intended: bool) -> Result<()> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let (count, bytes) = (packs.len() as u64, packs.iter().map(|(_, bytes)| bytes).sum());
+        self.repository.record(Some(self.session), Deed { intended, count, bytes, ..Deed::done(Event::Prune) }).map(drop)
     }
 
     /// Packs that a standing backup says it wrote are named, so that nobody takes them for lost.

@@ -337,6 +337,19 @@ impl Store {
         Ok(found)
     }
 
+    /// The paths of every object below a folder, the newest first by the store's clock: an order to look in, and no more.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub fn list_newest_first(&self, folder: &str) -> Result<Vec<String>> {
+        let prefix = ObjectPath::from(folder);
+        let mut found: Vec<_> = self.run(RequestKind::List, folder, |store, _| async move {
+            store.list(Some(&prefix)).map_ok(|meta| (meta.last_modified, meta.location.to_string())).try_collect().await
+        })?;
+        found.sort_by(|first, second| second.cmp(first));
+        Ok(found.into_iter().map(|(_, path)| path).collect())
+    }
+
     /// Some object that is there, but none below this folder; `None` if there is no other. Reads no more of the listing than
     /// it must.
     ///
