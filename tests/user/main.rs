@@ -5,6 +5,7 @@
 
 mod kit;
 
+mod audit;
 mod cache;
 mod cold;
 mod copy;
@@ -17,6 +18,7 @@ mod interrupted;
 mod keys;
 mod main_job;
 mod names;
+mod object_lock;
 mod output;
 mod prune;
 mod repair;

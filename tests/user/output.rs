@@ -85,12 +85,27 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     let forgot = esker.json(&["forget", "two"], 0);
     result_has_keys(&forgot, "dry_run kept forgotten");
     has_keys(&forgot["forgotten"][0], DECISION);
+    let pruned = "dry_run packs deleted_bytes written_bytes packs_before bytes_before needed_chunks needed_bytes unneeded_kept_bytes \
+        at_work_packs at_work_bytes refused taken_back rewritten_chunks would_wait_for fenced waited_ms swept_files swept_bytes duration_ms";
+    let planned = esker.json(&["prune", "--dry-run"], 0);
+    result_has_keys(&planned, pruned);
+    has_keys(&planned["packs"][0], "pack bytes needed_bytes why");
+    let pack = planned["packs"][0]["pack"].as_str().unwrap();
+    let explained = "pack bytes needed_bytes only_here_bytes needed_by session is_at_work doomed_lists verdict";
+    result_has_keys(&esker.json(&["prune", "--explain", pack], 0), explained);
+    result_has_keys(&esker.json(&["prune"], 0), pruned);
+    let audit = esker.json(&["audit", "--log-only"], 0);
+    result_has_keys(&audit, "repository log_only records signed unsigned heads entries findings duration_ms");
+    has_keys(&audit["entries"][1], "id at_ms user host written_by session key event intended objects count bytes detail proof");
+    has_keys(&audit["entries"][1]["objects"][0], "id label");
     let key = esker.json(&["key", "add", "--recovery"], 0);
     result_has_keys(&key, "id recovery_key");
     has_keys(&esker.json(&["key", "list"], 0)[0], "id kind damage");
     result_has_keys(&esker.json(&["key", "remove", key["id"].as_str().unwrap()], 0), "removed");
     has_keys(&esker.json(&["version"], 0), "version format");
     fs::remove_dir_all(esker.repo().join("packs/data")).unwrap();
+    fs::remove_file(&fs::read_dir(esker.repo().join("audit")).unwrap().next().unwrap().unwrap().path()).unwrap();
+    has_keys(&esker.json(&["audit", "--log-only"], 3)["findings"][0], "severity object what help");
     let damaged = esker.json(&["fsck"], 3);
     has_keys(&damaged["findings"][0], "severity object what files files_touched partitions backups help");
     let repaired = esker.json(&["fsck", "--repair"], 3);

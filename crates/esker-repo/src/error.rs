@@ -28,6 +28,8 @@ pub enum RepoError {
         why: String,
         /// Whether it ran out of room.
         full: bool,
+        /// Whether it understood and would not: by its rights, or because the object is locked.
+        refused: bool,
     },
     /// An object is in a storage class that cannot be read at once.
     #[error("{path} is in cold storage and cannot be read before it is thawed; esker restore asks for the packs it needs")]
@@ -162,6 +164,11 @@ impl RepoError {
     /// now. What else can be read is read all the same.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Missing { .. } | Self::WrongName { .. } | Self::ChunkLost { .. } | Self::Object { .. })
+    }
+
+    /// Whether the store understood and would not.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Store { refused: true, .. })
     }
 
     /// Shorthand for a sealed object that could not be opened.

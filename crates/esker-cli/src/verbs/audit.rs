@@ -4,7 +4,7 @@ use std::path::Path;
 
 use esker_format::ObjectId;
 use esker_ops::OpsError;
-use esker_ops::audit::{AuditEntry, AuditFinding, AuditReport, AuditRequest, audit};
+use esker_ops::audit::{AuditEntry, AuditFinding, AuditObject, AuditReport, AuditRequest, audit};
 use esker_ops::fsck::Severity;
 use esker_ops::time::iso;
 
@@ -80,11 +80,17 @@ fn text(report: &AuditReport, last: usize) -> String {
 
 fn row(entry: &AuditEntry) -> Vec<String> {
     let event = if entry.intended { format!("{} (intended)", entry.event) } else { entry.event.to_owned() };
-    let mut what: Vec<String> = entry.objects.iter().take(OBJECTS_SHOWN).map(|object| named(&object.id, &object.label)).collect();
-    let hidden = entry.objects.len().saturating_sub(OBJECTS_SHOWN);
+    // Of a note and a check the label says enough; their ids are for programs.
+    let objects: &[AuditObject] = match entry.event {
+        "verification" => &[],
+        "note" => entry.objects.get(1..).unwrap_or_default(),
+        _ => &entry.objects,
+    };
+    let mut what: Vec<String> = objects.iter().take(OBJECTS_SHOWN).map(|object| named(&object.id, &object.label)).collect();
+    let hidden = objects.len().saturating_sub(OBJECTS_SHOWN);
     what.extend((hidden > 0).then(|| format!("and {hidden} more")));
     what.extend((entry.count > 0 && entry.event == "prune").then(|| human::count(entry.count, "pack")));
-    what.extend((entry.bytes > 0).then(|| human::bytes(entry.bytes)));
+    what.extend((entry.bytes > 0 && entry.event != "verification").then(|| human::bytes(entry.bytes)));
     what.extend((!entry.detail.is_empty()).then(|| entry.detail.clone()));
     let id = entry.id.chars().take(8).collect();
     vec![iso(entry.at_ms), format!("{}@{}", entry.user, entry.host), event, what.join(", "), id, entry.proof.to_owned()]

@@ -32,8 +32,15 @@ pub fn run(global: &Global, args: &Prune, output: &Output) -> Outcome {
     for session in &report.fenced {
         output.warn(&format!("session {} gave no sign of life and was taken for dead", session.text()));
     }
+    for refused in report.refused.iter().take(PACKS_SHOWN) {
+        output.warn(&format!("cannot delete {}: {}", refused.object, human::text(&refused.why)));
+    }
+    if let Some(hidden) = report.refused.len().checked_sub(PACKS_SHOWN).filter(|hidden| *hidden > 0) {
+        output.warn(&format!("and {hidden} more that cannot be deleted (see --json)"));
+    }
     output.result(&report, || text(&report));
-    Ok(Exit::warned(!report.fenced.is_empty() || !repository.warnings().is_empty()))
+    let is_warned = !report.fenced.is_empty() || !report.refused.is_empty() || !repository.warnings().is_empty();
+    Ok(Exit::warned(is_warned))
 }
 
 fn text(report: &PruneReport) -> String {
@@ -53,6 +60,11 @@ fn text(report: &PruneReport) -> String {
     let at_work =
         format!("{} ({}) of sessions that may be at work", human::count(report.at_work_packs, "pack"), human::bytes(report.at_work_bytes));
     more(report.at_work_packs > 0, "left", at_work);
+    let locked = format!(
+        "{} that the store refused to delete; prune again when it lets go of them",
+        human::count(report.refused.len() as u64, "object")
+    );
+    more(!report.refused.is_empty(), "locked", locked);
     let back = format!("{} that a backup made meanwhile needs", human::count(report.taken_back, "pack"));
     more(report.taken_back > 0, "taken back", back);
     let swept =

@@ -13,6 +13,8 @@ use esker_repo::listing::{ids, sessions};
 use super::AuditFinding;
 use crate::error::Result;
 
+const LOOK_FOR_LOG: &str = "look for the first log in a copy of the store (audit/)";
+
 /// What stands in the repository. Looked at before the log: a record stands before what it is about, but for a backup's, which
 /// stands before its session ends.
 pub(super) struct Holdings {
@@ -50,8 +52,17 @@ impl Holdings {
 
     /// Compares it with records that count.
     pub(super) fn compare<'a>(&self, repository: &Repository, records: impl Iterator<Item = &'a AuditRecord>) -> Result<Vec<AuditFinding>> {
-        let account = Account::of(records);
+        let mut records = records.peekable();
         let mut findings = Vec::new();
+        if records.peek().is_none() {
+            // It has no log yet, unless a key tells that there was one.
+            for key in self.keys.iter().filter(|key| key.signs) {
+                let what = "was made when there was a log, and there is none: it was deleted";
+                findings.push(AuditFinding::damage(object_path(ObjectKind::Key, &key.id), what, LOOK_FOR_LOG));
+            }
+            return Ok(findings);
+        }
+        let account = Account::of(records);
         for (id, kind) in self.objects.iter().filter(|(id, _)| !account.made.contains(id)) {
             findings.push(self.unaccounted(repository, id, *kind)?);
         }
@@ -91,7 +102,7 @@ impl Holdings {
                 findings.push(AuditFinding::damage(path, what, "find out whose it is, or remove it: esker key remove ID"));
             } else if key.signs && account.older_keys.contains(&key.id) {
                 let what = "was made when there was a log, but the log that is there began later: the first one was deleted";
-                findings.push(AuditFinding::damage(path, what, "look for the first log in a copy of the store (audit/)"));
+                findings.push(AuditFinding::damage(path, what, LOOK_FOR_LOG));
             } else if account.deleted.contains(&key.id) {
                 let what = "is still there although a record says that it is removed: that was interrupted";
                 findings.push(AuditFinding::notice(path, what, "remove it again: esker key remove ID"));

@@ -378,7 +378,7 @@ impl<'a> Check<'a> {
             objects: vec![(record, self.request.level.name().to_owned())],
             count: damaged,
             bytes: self.bytes,
-            detail: format!("level {}, {whole}, {} backups, {damaged} findings of damage", self.request.level.name(), verdicts.len()),
+            detail: format!("level {}, {whole}, backups {}, damage {damaged}", self.request.level.name(), verdicts.len()),
             ..Deed::intended(Event::Verification)
         }
     }

@@ -61,6 +61,8 @@ pub struct PruneReport {
     pub at_work_packs: u64,
     /// Their bytes.
     pub at_work_bytes: u64,
+    /// Objects that the store refused to delete, because they are locked for now: the next prune tries again.
+    pub refused: Vec<Refused>,
     /// Packs that were to go, and that a backup made meanwhile needs.
     pub taken_back: u64,
     /// Chunks written again.
@@ -91,6 +93,15 @@ pub struct PackLine {
     /// `unneeded`: no backup needs anything of it; `mostly unneeded`: the rest is written again; `left over`: an earlier
     /// prune did not finish.
     pub why: &'static str,
+}
+
+/// An object that stays although it should go.
+#[derive(Debug, Clone, Serialize)]
+pub struct Refused {
+    /// Its path in the repository.
+    pub object: String,
+    /// The store's words, which say until when where it knows.
+    pub why: String,
 }
 
 /// A session, for people.
@@ -151,6 +162,7 @@ impl PruneReport {
             packs: pruned.deleted.iter().map(PackLine::of).collect(),
             deleted_bytes: pruned.deleted_bytes,
             written_bytes: pruned.written_bytes,
+            refused: pruned.refused.into_iter().map(|(object, why)| Refused { object, why }).collect(),
             taken_back: pruned.taken_back,
             rewritten_chunks: pruned.rewritten_chunks,
             fenced: pruned.fenced.iter().map(SessionFacts::of).collect(),

@@ -390,7 +390,7 @@ impl Prune<'_> {
         let manifests = || looked.backups.found.iter().map(|backup| &backup.manifest);
         let told = manifests().flat_map(|manifest| manifest.segments.iter().copied()).collect();
         let segments = segments::rewrite(self.repository, &looked.view.listing, go, &told)?;
-        let packs: Vec<(PackName, u64)> =
+        let mut packs: Vec<(PackName, u64)> =
             looked.view.listing.packs.iter().filter(|(name, _)| go.contains(&name.id)).map(|(name, size)| (*name, *size)).collect();
         let written: BTreeSet<ObjectId> = manifests().flat_map(|manifest| manifest.packs.iter().copied()).collect();
         self.record_forgotten(packs.iter().map(|(name, _)| *name).filter(|name| written.contains(&name.id)))?;
@@ -399,11 +399,14 @@ impl Prune<'_> {
         if let Some(list) = &mut self.list {
             list.is_used = true;
         }
-        segments.delete_stale(self.repository)?;
-        self.delete_packs(&packs)?;
+        let named = segments.delete_stale(self.repository, &mut self.report.refused)?;
+        packs.retain(|(name, _)| !named.contains(name));
+        let locked = self.delete_packs(&packs)?;
+        packs.retain(|(name, _)| !locked.iter().any(|(path, _)| *path == name.path()));
+        self.report.refused.extend(locked);
         self.log(&packs, false)?;
         self.report.delete(&packs, &segments);
-        self.remove_lists(looked, go)?;
+        self.remove_lists(looked, go, &packs.iter().map(|(name, _)| name.id).collect())?;
         self.remove_records(&looked.records, &written)
     }
 
@@ -432,7 +435,8 @@ impl Prune<'_> {
         for id in records {
             match self.repository.read_object::<Forgotten>(ObjectKind::Forgotten, id) {
                 Ok(record) if record.kind == ForgottenKind::Pack && !record.objects.iter().any(|(pack, _)| written.contains(pack)) => {
-                    self.repository.store.delete(&object_path(ObjectKind::Forgotten, id))?;
+                    // One that is locked goes with a later prune.
+                    self.repository.store.delete_unless_locked(&object_path(ObjectKind::Forgotten, id))?;
                 }
                 Ok(_) | Err(RepoError::Missing { .. }) => {}
                 Err(error) => return Err(error),
@@ -441,32 +445,40 @@ impl Prune<'_> {
         Ok(())
     }
 
-    fn delete_packs(&self, packs: &[(PackName, u64)]) -> Result<()> {
+    /// Gives those that the store refuses to delete.
+    fn delete_packs(&self, packs: &[(PackName, u64)]) -> Result<Vec<(String, String)>> {
         let next = AtomicUsize::new(0);
-        let delete = || -> Result<()> {
+        let delete = || -> Result<Vec<(String, String)>> {
+            let mut refused = Vec::new();
             while let Some((name, _)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
                 self.observer.check()?;
-                self.repository.store.delete(&name.path())?;
+                refused.extend(self.repository.store.delete_unless_locked(&name.path())?.map(|why| (name.path(), why)));
             }
-            Ok(())
+            Ok(refused)
         };
         let workers = self.options.workers.min(packs.len() / PACKS_A_WORKER);
         std::thread::scope(|scope| {
             let others: Vec<_> = (0..workers).map(|_| scope.spawn(delete)).collect();
             let outcome = delete();
             let panicked = |_| Err(RepoError::Internal("a deleting thread panicked".into()));
-            others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(outcome, Result::and)
+            let outcomes = others.into_iter().map(|other| other.join().unwrap_or_else(panicked));
+            outcomes.fold(outcome, |all, more| Ok([all?, more?].concat()))
         })
     }
 
-    /// Others' lists of which no pack is left, then the own one.
-    fn remove_lists(&mut self, looked: &Looked, go: &BTreeSet<ObjectId>) -> Result<()> {
+    /// Lists of which no pack is left: others', then the own one.
+    fn remove_lists(&mut self, looked: &Looked, to_go: &BTreeSet<ObjectId>, gone: &BTreeSet<ObjectId>) -> Result<()> {
         let own = self.list.as_ref().map(|list| list.id);
-        let left: BTreeSet<ObjectId> = looked.view.listing.packs.keys().map(|name| name.id).filter(|id| !go.contains(id)).collect();
+        let left: BTreeSet<ObjectId> = looked.view.listing.packs.keys().map(|name| name.id).filter(|id| !gone.contains(id)).collect();
         let is_over = |list: &DoomedList| list.packs.iter().all(|pack| !left.contains(pack));
         let others = looked.view.lists.iter().filter(|(id, list)| Some(**id) != own && is_over(list));
-        for id in others.map(|(id, _)| id).chain(own.as_ref()) {
-            self.repository.store.delete(&object_path(ObjectKind::DoomedList, id))?;
+        // What could not be deleted is for the next prune, and nobody relies on it until then.
+        let own = own.as_ref().filter(|_| !left.iter().any(|pack| to_go.contains(pack)));
+        for id in others.map(|(id, _)| id).chain(own) {
+            let path = object_path(ObjectKind::DoomedList, id);
+            if let Some(why) = self.repository.store.delete_unless_locked(&path)? {
+                self.report.refused.push((path, why));
+            }
         }
         self.list = None;
         Ok(())

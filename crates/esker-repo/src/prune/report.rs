@@ -1,5 +1,6 @@
 //! What a prune did.
 
+use esker_format::ObjectId;
 use esker_format::layout::PackName;
 
 use super::Swept;
@@ -16,6 +17,8 @@ pub struct Pruned {
     pub deleted: Vec<PackPlan>,
     /// Their bytes, and those of index segments.
     pub deleted_bytes: u64,
+    /// Objects that the store refused to delete, each with its words.
+    pub refused: Vec<(String, String)>,
     /// Packs of the plan that a backup made meanwhile needs.
     pub taken_back: u64,
     /// Chunks that were written again.
@@ -36,8 +39,9 @@ impl Pruned {
     }
 
     pub(super) fn delete(&mut self, packs: &[(PackName, u64)], segments: &Rewritten) {
-        let bytes = packs.iter().map(|(_, size)| size).chain(segments.stale.iter().map(|(_, size)| size)).sum::<u64>();
-        self.deleted_bytes += bytes;
+        let stays = |id: &ObjectId| self.refused.iter().any(|(path, _)| path.ends_with(&id.to_string()));
+        let stale = segments.stale.iter().filter(|(id, _)| !stays(id));
+        self.deleted_bytes += packs.iter().map(|(_, size)| size).chain(stale.map(|(_, size)| size)).sum::<u64>();
         self.written_bytes += segments.written_bytes;
         let is_gone = |pack: &&PackPlan| packs.iter().any(|(name, _)| *name == pack.name);
         self.deleted = self.plan.packs.iter().filter(is_gone).cloned().collect();

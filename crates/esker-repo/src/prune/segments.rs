@@ -104,13 +104,21 @@ impl Rewriter<'_> {
 }
 
 impl Rewritten {
-    /// Deletes the segments that are not needed any more.
+    /// Deletes the segments that are not needed any more. Gives the packs that stay because a segment that names them cannot
+    /// be deleted yet: it would name what is lost.
     ///
     /// # Errors
     /// `Store`.
-    pub(super) fn delete_stale(&self, repository: &Repository) -> Result<()> {
-        let path = |id: &ObjectId| esker_format::layout::object_path(ObjectKind::IndexSegment, id);
-        self.stale.iter().try_for_each(|(id, _)| repository.store.delete(&path(id)))
+    pub(super) fn delete_stale(&self, repository: &Repository, refused: &mut Vec<(String, String)>) -> Result<BTreeSet<PackName>> {
+        let mut stay = BTreeSet::new();
+        for (id, _) in &self.stale {
+            let path = esker_format::layout::object_path(ObjectKind::IndexSegment, id);
+            if let Some(why) = repository.store.delete_unless_locked(&path)? {
+                refused.push((path, why));
+                stay.extend(read(repository, id)?.into_iter().flat_map(|segment| segment.packs).map(|pack| pack.name));
+            }
+        }
+        Ok(stay)
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn sweep(repository: &Repository, over: &BTreeSet<SessionId>, only_co
 
 fn sweep_folder(folder: &Path, name: &str, over: &BTreeSet<SessionId>, only_count: bool, swept: &mut Swept) -> Result<()> {
     let failed = |action: &'static str, path: &str, error: &std::io::Error| RepoError::Store {
+        refused: false,
         action,
         path: path.to_owned(),
         why: error.to_string(),

@@ -185,6 +185,7 @@ impl Store {
             path: location.to_owned(),
             why: error.to_string(),
             full: false,
+            refused: false,
         };
         if create {
             create_private(path).map_err(|error| failed(&error))?;
@@ -363,6 +364,17 @@ impl Store {
         })
     }
 
+    /// Deletes an object unless the store refuses that, because the object is locked for now; gives the store's words then.
+    ///
+    /// # Errors
+    /// `Store` for any other failure.
+    pub fn delete_unless_locked(&self, path: &str) -> Result<Option<String>> {
+        match self.delete(path) {
+            Err(RepoError::Store { refused: true, why, .. }) => Ok(Some(why)),
+            outcome => outcome.map(|()| None),
+        }
+    }
+
     /// Deletes an object; one that is gone already is no error.
     ///
     /// # Errors
@@ -418,7 +430,8 @@ impl Store {
             why = if self.credentials.is_empty() { format!("{why} ({advice})") } else { format!("{why} ({}: {advice})", self.credentials) };
         }
         let object = if path.is_empty() { &self.location } else { path };
-        store_error(action, object, why, is_full(error))
+        let locked = code.is_some_and(refusal::is_locked);
+        RepoError::Store { action, path: object.to_owned(), why, full: is_full(error), refused: refused || locked }
     }
 }
 
@@ -455,7 +468,7 @@ const fn action_of(kind: RequestKind) -> &'static str {
 }
 
 fn store_error(action: &'static str, path: &str, why: String, full: bool) -> RepoError {
-    RepoError::Store { action, path: path.to_owned(), why, full }
+    RepoError::Store { action, path: path.to_owned(), why, full, refused: false }
 }
 
 fn is_full(error: &object_store::Error) -> bool {

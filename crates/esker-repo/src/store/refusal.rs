@@ -47,6 +47,13 @@ pub(super) fn is_cold(code: &str) -> bool {
     matches!(code, "InvalidObjectState" | "BlobArchived")
 }
 
+/// Whether a code says that an object may not be deleted yet: a retention period, a hold.
+pub(super) fn is_locked(code: &str) -> bool {
+    const LOCKS: [&str; 5] =
+        ["BlobImmutableDueToPolicy", "BlobImmutableDueToLegalHold", "RetentionPolicyNotMet", "ObjectUnderActiveHold", "ObjectLocked"];
+    LOCKS.contains(&code)
+}
+
 /// Whether a code says that not an object but its bucket is missing.
 pub(super) fn is_no_bucket(code: &str) -> bool {
     matches!(code, "NoSuchBucket" | "ContainerNotFound")

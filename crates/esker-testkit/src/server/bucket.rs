@@ -18,6 +18,10 @@ pub struct BucketRules {
     pub keeps_all: bool,
     /// Objects cannot be replaced.
     pub locks: bool,
+    /// Deleting hides an object behind a marker, and replacing it keeps what was there, as in a bucket with versions.
+    pub keeps_versions: bool,
+    /// What is written is locked until then: a version that is locked cannot be deleted. Without versions that is the object.
+    pub locked_until: Option<String>,
     /// A write that must not replace does so all the same.
     pub ignores_conditions: bool,
     /// A range is answered with the whole object.
@@ -32,6 +36,8 @@ struct Object {
     class: String,
     /// For how many more looks it thaws; `None` if nobody asked for it.
     thawing: Option<u32>,
+    /// Until when it cannot be deleted.
+    locked_until: Option<String>,
 }
 
 impl Object {
@@ -43,6 +49,8 @@ impl Object {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Object>,
+    /// Versions that are not shown: deleted or replaced, the newest last.
+    hidden: Vec<(String, Object)>,
     rules: BucketRules,
     journal: Vec<String>,
 }
@@ -103,6 +111,32 @@ impl Bucket {
         }
     }
 
+    /// Locks what stands below here, as a period of retention does; `None` ends its lock.
+    pub fn lock(&self, beginning: &str, until: Option<&str>) {
+        for (_, object) in self.state().objects.iter_mut().filter(|(key, _)| key.starts_with(beginning)) {
+            object.locked_until = until.map(str::to_owned);
+        }
+    }
+
+    /// Names of versions that were deleted or replaced and are kept.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<String> {
+        self.state().hidden.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Removes the markers that hide what was deleted, as the bucket's owner can.
+    pub fn undelete(&self) {
+        let state = &mut *self.state();
+        for (key, object) in std::mem::take(&mut state.hidden) {
+            state.objects.entry(key).or_insert(object);
+        }
+    }
+
+    /// Deletes versions that are hidden and not locked, as a rule of the bucket's life cycle does.
+    pub fn expire_hidden(&self) {
+        self.state().hidden.retain(|(_, object)| object.locked_until.is_some());
+    }
+
     /// Other rules from now on.
     pub fn rule(&self, change: impl FnOnce(&mut BucketRules)) {
         change(&mut self.state().rules);
@@ -127,10 +161,7 @@ impl State {
             "GET" | "HEAD" => self.get(request, &key),
             "POST" if request.query("restore").is_some() => self.thaw(&key),
             "DELETE" if self.rules.keeps_all => refusal(403, "AccessDenied"),
-            "DELETE" => {
-                self.objects.remove(&key);
-                Answer::new(204, "")
-            }
+            "DELETE" => self.delete(key),
             _ => refusal(405, "MethodNotAllowed"),
         }
     }
@@ -145,8 +176,23 @@ impl State {
             return refusal(403, "AccessDenied");
         }
         let class = request.header("x-amz-storage-class").or_else(|| request.header("x-goog-storage-class")).unwrap_or_default();
-        self.objects.insert(key, Object { bytes: request.body.clone(), class: class.to_owned(), thawing: None });
+        let locked_until = self.rules.locked_until.clone();
+        let object = Object { bytes: request.body.clone(), class: class.to_owned(), thawing: None, locked_until };
+        let before = self.objects.insert(key.clone(), object);
+        self.hidden.extend(before.filter(|_| self.rules.keeps_versions).map(|object| (key, object)));
         Answer::new(200, "").with("etag", "\"tag\"").with("x-goog-generation", "1")
+    }
+
+    fn delete(&mut self, key: String) -> Answer {
+        let until = self.objects.get(&key).and_then(|object| object.locked_until.clone());
+        match until {
+            Some(until) if !self.rules.keeps_versions => refusal_that_says(403, "AccessDenied", &format!("locked until {until}")),
+            _ => {
+                let before = self.objects.remove(&key);
+                self.hidden.extend(before.filter(|_| self.rules.keeps_versions).map(|object| (key, object)));
+                Answer::new(204, "")
+            }
+        }
     }
 
     fn get(&mut self, request: &Request, key: &str) -> Answer {
@@ -216,5 +262,9 @@ fn head(object: &mut Object) -> Answer {
 }
 
 fn refusal(status: u16, code: &str) -> Answer {
-    Answer::new(status, format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>as the test wants it</Message></Error>"))
+    refusal_that_says(status, code, "as the test wants it")
+}
+
+fn refusal_that_says(status: u16, code: &str, message: &str) -> Answer {
+    Answer::new(status, format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"))
 }
