@@ -207,6 +207,21 @@ class FreshRepositories(Folders):
                     self.assertEqual(self.restore(repo, f"day {day}", secret), lines)
                 code, out, err = run_reader("verify", repo, *secret)
                 self.assertEqual((code, err), (0, ""))
+                self.audit(repo, secret)
+
+    def audit(self, repo: Path, secret: list):
+        """The log is read and proved, and a record that is taken out is missed."""
+        code, out, err = run_reader("audit", repo, *secret)
+        self.assertEqual((code, err), (0, ""))
+        proof = "signed" if secret else "unsigned"
+        events = [line.split("  ")[2] for line in out.splitlines()]
+        self.assertEqual(events, ["init", "backup", "backup"])
+        self.assertTrue(all(line.endswith(f"  {proof}") for line in out.splitlines()), out)
+        second = out.splitlines()[1].split("  ")[-2]
+        next((repo / "audit").glob(f"{second}*")).unlink()
+        code, out, err = run_reader("audit", repo, *secret)
+        self.assertEqual(code, 3)
+        self.assertRegex(err, f"audit/{second}[0-9a-f]+: missing")
 
 
 if __name__ == "__main__":
