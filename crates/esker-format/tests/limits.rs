@@ -149,7 +149,7 @@ fn a_config_keeps_to_its_bounds() {
 
 #[test]
 fn a_key_object_asks_for_a_cost_that_argon2_has() {
-    let content = Unwrapped { master: samples::master(), config_hash: [0; 32], created_ms: 0, label: String::new() };
+    let content = Unwrapped { master: samples::master(), config_hash: [0; 32], created_ms: 0, label: String::new(), signing: None };
     let passphrase = Secret::Passphrase(b"p".to_vec().into());
     let key = KeyObject::wrap(&passphrase, Argon2Cost::CHEAP, [1; 32], &content).unwrap().encode();
     let recovery = KeyObject::wrap(&Secret::Recovery([1; 32].into()), Argon2Cost::CHEAP, [1; 32], &content).unwrap().encode();
