@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use esker_ops::OpsError;
+use esker_ops::audit::{AuditRequest, audit};
 use esker_ops::prune::{PruneRequest, prune};
 use esker_repo::listing::Listing;
 use esker_testkit::faulty_store::FaultyStore;
@@ -104,6 +105,10 @@ fn credentials_that_cannot_overwrite_or_delete_suffice_for_all_but_forget_and_pr
     assert!(esker_ops::fsck::fsck(&shelf.open(), &remembered, &job()).unwrap().protected);
     shelf.restore("two", &shelf.path("t")).unwrap();
     assert_restored(&source, &shelf.path("t").join("h"), &[]);
+    // Each left its record, and nothing stands without one.
+    let log = audit(&shelf.open(), &AuditRequest::default(), &job()).unwrap();
+    assert!(!log.is_damaged(), "{:?}", log.findings);
+    assert_eq!(log.entries.iter().map(|entry| entry.event).collect::<Vec<_>>(), ["init", "backup", "backup", "verification"]);
     // With rights to delete somebody forgets; without, a prune does not even say what it would like to delete.
     let names = vec!["one".to_owned()];
     esker_ops::forget::forget(&first.open(), &esker_ops::forget::ForgetRequest { names, ..Default::default() }).unwrap();

@@ -174,8 +174,10 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
     if !request.dry_run && !go.is_empty() {
         let session = Session::begin(repository, "forget")?;
         let reason = if request.names.is_empty() { "policy" } else { "by name" };
-        repository.forget(&session, &go, reason)?;
-        session.end(None)?;
+        let forgot = repository.forget(&session, &go, reason);
+        // It commits nothing, so its fate is known however it went, and no prune need wait for it.
+        let ended = session.end(None);
+        forgot.and(ended)?;
     }
     Ok(report)
 }
