@@ -20,6 +20,9 @@ use serde_json::Value;
 
 use crate::kit::{Esker, Shelf, hex_name, host, job, names, noise, number};
 
+/// Something that is done to a repository; whether it was.
+type Act = fn(&Shelf, &Path) -> bool;
+
 fn source_of(esker: &Esker) -> PathBuf {
     let source = esker.path("source");
     fs::create_dir_all(&source).unwrap();
@@ -105,6 +108,7 @@ fn a_record_that_was_deleted_or_changed_is_found() {
     forget_what_was_seen(&esker);
     damaged(&esker, &[], "is missing: record");
     damaged(&esker, &["--log-only"], "is missing: record");
+    assert!(esker.run(&["fsck", "--no-remember"]).exits(3).text().contains("another record of the log follows it"));
     let mut flipped = bytes.clone();
     flipped[60] ^= 1;
     fs::write(&record, &flipped).unwrap();
@@ -339,7 +343,7 @@ fn a_job_that_dies_between_a_deed_and_its_record_is_a_notice_and_no_damage() {
     made.backup("first", &source).unwrap();
     let objects = made.objects();
     let on = |store: Arc<dyn object_store::ObjectStore>| Shelf::over(store, made.secret.clone(), Arc::clone(&made.environment));
-    let deeds: [(&str, fn(&Shelf, &Path) -> bool); 3] = [
+    let deeds: [(&str, Act); 3] = [
         ("backup", |shelf, source| shelf.backup("second", source).is_ok()),
         ("forget", |shelf, _| {
             let request = ForgetRequest { names: vec!["first".into()], force: true, ..ForgetRequest::default() };

@@ -104,7 +104,7 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     result_has_keys(&esker.json(&["key", "remove", key["id"].as_str().unwrap()], 0), "removed");
     has_keys(&esker.json(&["version"], 0), "version format");
     fs::remove_dir_all(esker.repo().join("packs/data")).unwrap();
-    fs::remove_file(&fs::read_dir(esker.repo().join("audit")).unwrap().next().unwrap().unwrap().path()).unwrap();
+    fs::remove_file(fs::read_dir(esker.repo().join("audit")).unwrap().next().unwrap().unwrap().path()).unwrap();
     has_keys(&esker.json(&["audit", "--log-only"], 3)["findings"][0], "severity object what help");
     let damaged = esker.json(&["fsck"], 3);
     has_keys(&damaged["findings"][0], "severity object what files files_touched partitions backups help");

@@ -147,7 +147,8 @@ impl Repository {
 
 /// A text that a record may hold: thousands of tags may not.
 fn shortened(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(TEXT_MAX));
+    let end = (0..=TEXT_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.truncate(end);
     text
 }
 

@@ -26,7 +26,7 @@ use order::Graph;
 use trust::{Worth, judge};
 
 /// Requests at once that read records: most of the time goes into waiting for the store.
-const READERS: usize = 16;
+pub(crate) const READERS: usize = 16;
 
 /// What to audit.
 #[derive(Debug, Clone, Default)]
@@ -236,7 +236,11 @@ impl Audit {
         let mut findings = Vec::new();
         for (id, error) in &self.damaged {
             let text = error.strip_prefix(&record_path(id)).unwrap_or(error).trim_start_matches([':', ' ']).to_owned();
-            findings.push(AuditFinding::of_record(id, text, "bring it back from a copy of the store (audit/)"));
+            findings.push(AuditFinding::of_record(
+                id,
+                text,
+                "esker fsck --repair --from COPY brings it back from a copy of the repository",
+            ));
         }
         self.missing(repository, &mut findings);
         self.roots(&mut findings);

@@ -404,10 +404,10 @@ impl Prune<'_> {
         let locked = self.delete_packs(&packs)?;
         packs.retain(|(name, _)| !locked.iter().any(|(path, _)| *path == name.path()));
         self.report.refused.extend(locked);
-        self.log(&packs, false)?;
         self.report.delete(&packs, &segments);
         self.remove_lists(looked, go, &packs.iter().map(|(name, _)| name.id).collect())?;
-        self.remove_records(&looked.records, &written)
+        self.remove_records(&looked.records, &written)?;
+        self.log(&packs, false)
     }
 
     /// The audit log says what is about to be deleted, and that it was.
