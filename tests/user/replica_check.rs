@@ -6,7 +6,7 @@ use esker_testkit::workload::{CommitPosition, Engine, Replica, Workload, commit_
 use rocksdb::{BottommostLevelCompaction, CompactOptions, Direction, IteratorMode};
 use serde_json::{Value, json};
 
-use crate::kit::{Esker, Host, checkpoint_of, hex_name, host, noise, number};
+use crate::kit::{Esker, Host, checkpoint_of, hex, host, noise, number};
 
 const SPACE: &str = "data0/nebula/7/data";
 
@@ -100,11 +100,11 @@ fn a_replica_that_diverged_is_damage_and_its_keys_are_named() {
         let [found] = &of(partition)[..] else { panic!("one divergence of partition {partition}: {report}") };
         assert_eq!((found["first"].as_str(), found["second"].as_str()), (Some("host0"), Some(second)));
         assert_eq!(["only_first", "only_second", "different"].map(|field| number(found, field)), counts, "{found}");
-        assert_eq!(found["keys"], json!([hex_name(key)]));
+        assert_eq!(found["keys"], json!([hex(key)]));
     }
     assert_eq!(of_partition(&report, 4)["state"], "equal");
     let text = esker.run(&["fsck", "--replicas", "one"]).exits(3).text();
-    assert!(text.contains("DAMAGE 7/1: host0 and host1 differ at commit id") && text.contains(&hex_name(&keys[0])), "{text}");
+    assert!(text.contains("DAMAGE 7/1: host0 and host1 differ at commit id") && text.contains(&hex(&keys[0])), "{text}");
     assert!(text.contains("DIVERGED"), "{text}");
     // Byte by byte the backup is whole: this is the cluster's damage and not the repository's.
     esker.run(&["fsck", "--level", "files"]).exits(0);

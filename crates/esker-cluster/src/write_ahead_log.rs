@@ -104,7 +104,10 @@ mod tests {
 
     use super::*;
 
-    fn all(record: &[u8]) -> std::result::Result<Vec<(u32, u64, u8, Vec<u8>, Vec<u8>)>, String> {
+    /// Family, sequence number, type, key, value.
+    type Entry = (u32, u64, u8, Vec<u8>, Vec<u8>);
+
+    fn all(record: &[u8]) -> std::result::Result<Vec<Entry>, String> {
         let mut found = Vec::new();
         read_batch(record, &mut |entry| {
             found.push((entry.family, entry.sequence, entry.kind, entry.key.to_vec(), entry.value.to_vec()));

@@ -103,11 +103,12 @@ impl<'s, 'r> TableCursor<'s, 'r> {
     #[inline]
     pub(super) fn entry(&self) -> (InternalKey<'_>, &[u8]) {
         let nothing = InternalKey { key: &[], timestamp: &[], sequence: 0, kind: 0 };
-        let of = |key, (trailer, timestamp): (u64, _)| InternalKey { key, timestamp, sequence: trailer >> 8, kind: (trailer & 0xff) as u8 };
         let (mut internal, value) = match &self.source {
-            Source::Pieces(pieces) => pieces.entry().map_or((nothing, &[][..]), |(key, trailer, value)| (of(key, trailer), value)),
+            Source::Pieces(pieces) => pieces.entry().unwrap_or((nothing, &[])),
             Source::Blocks(blocks) => (blocks.split(self.form).unwrap_or(nothing), blocks.value()),
-            Source::Logged { entries, at } => (of(entries.key(*at), (entries.trailer(*at), entries.timestamp(*at))), entries.value(*at)),
+            Source::Logged { entries, at } => {
+                (InternalKey::of(entries.key(*at), entries.timestamp(*at), entries.trailer(*at)), entries.value(*at))
+            }
         };
         if let Some(sequence) = self.global_sequence {
             internal.sequence = sequence;
@@ -241,11 +242,23 @@ impl<'s, 'r> Pieces<'s, 'r> {
             if self.run.as_ref().is_none_or(|(number, _)| *number != run) {
                 let found = self.load(run, form)?;
                 self.run = Some((run, found));
+                self.check_first_key(run)?;
             }
             return match &self.run {
                 Some((_, run)) if position < run.len() => Ok(true),
                 _ => Err(OpsError::Damage(format!("a recipe names entry {position} of a run that has fewer"))),
             };
+        }
+    }
+
+    /// Where a piece first uses a run, the run must have the key that the recipe says: no hash will tell, as nothing is rebuilt.
+    fn check_first_key(&self, number: usize) -> Result<()> {
+        let Some(open) = &self.open else { return Ok(()) };
+        let is_first_use = open.segments.get(number).is_some_and(|segment| segment.before == open.at);
+        let is_right = open.entries.piece().runs.get(number).is_some_and(|run| run.first_key == self.key());
+        match is_right || !is_first_use {
+            true => Ok(()),
+            false => Err(OpsError::Damage("a run has another key than the recipe says".into())),
         }
     }
 
@@ -281,9 +294,10 @@ impl<'s, 'r> Pieces<'s, 'r> {
     }
 
     #[inline]
-    fn entry(&self) -> Option<(&[u8], (u64, &[u8]), &[u8])> {
+    fn entry(&self) -> Option<(InternalKey<'_>, &[u8])> {
         let ((_, run), open) = (self.run.as_ref()?, self.open.as_ref()?);
-        Some((run.key(self.position), open.entries.trailer(run, self.position), run.value(self.position)))
+        let (trailer, timestamp) = open.entries.trailer(run, self.position);
+        Some((InternalKey::of(run.key(self.position), timestamp, trailer), run.value(self.position)))
     }
 }
 

@@ -26,6 +26,12 @@ pub(super) struct InternalKey<'k> {
     pub(super) kind: u8,
 }
 
+impl<'k> InternalKey<'k> {
+    pub(super) fn of(key: &'k [u8], timestamp: &'k [u8], trailer: u64) -> Self {
+        Self { key, timestamp, sequence: trailer >> 8, kind: (trailer & 0xff) as u8 }
+    }
+}
+
 impl KeyForm {
     /// The form by the comparator's name (`BytewiseComparator` and the like, util/comparator.cc, RocksDB 11.8).
     ///
@@ -53,9 +59,8 @@ impl KeyForm {
     /// An internal key in parts; `None` if it is too short.
     pub(super) fn split<'k>(&self, internal: &'k [u8]) -> Option<InternalKey<'k>> {
         let (user_key, trailer) = internal.split_last_chunk::<TRAILER_BYTES>()?;
-        let trailer = u64::from_le_bytes(*trailer);
         let (key, timestamp) = self.split_user(user_key)?;
-        Some(InternalKey { key, timestamp, sequence: trailer >> 8, kind: (trailer & 0xff) as u8 })
+        Some(InternalKey::of(key, timestamp, u64::from_le_bytes(*trailer)))
     }
 }
 

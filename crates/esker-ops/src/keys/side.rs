@@ -198,7 +198,10 @@ fn take(
             let plain = value.get(..value.len().saturating_sub(WRITE_TIME_BYTES)).unwrap_or_default();
             visible.take(age, form, entry.timestamp, plain);
         }
-        (_, Some(form @ Form::InBlob)) => visible.take(age, form, entry.timestamp, &blob_place(value, blobs)),
+        (_, Some(form @ Form::InBlob)) => {
+            let (place, bytes) = blob_place(value, blobs);
+            visible.take_of(age, form, entry.timestamp, (&place, bytes));
+        }
         (_, Some(form)) => visible.take(age, form, entry.timestamp, value),
         (other, None) => {
             let name = &cursor.table.name;
@@ -208,14 +211,22 @@ fn take(
     Ok(())
 }
 
-/// Where a value stands, so that equal places mean equal values: the blob file by its hash and not by its number.
+/// Where a value stands, so that equal places mean equal values: the blob file by its hash and not by its number. And the
+/// bytes that it takes there.
 /// (`BlobIndex::EncodeBlob`, db/blob/blob_index.h, RocksDB 11.8: type, file number, offset, size, compression.)
-fn blob_place(index: &[u8], blobs: &BTreeMap<u64, [u8; 32]>) -> Vec<u8> {
-    let number_at = index.get(1..).unwrap_or_default();
-    let len = number_at.iter().position(|byte| byte & 0x80 == 0).map_or(0, |last| last + 1);
-    let number = number_at.iter().take(len.min(9)).rev().fold(0u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
+fn blob_place(index: &[u8], blobs: &BTreeMap<u64, [u8; 32]>) -> (Vec<u8>, u64) {
+    let (number, rest) = varint(index.get(1..).unwrap_or_default());
+    let (_, behind) = varint(rest);
+    let (bytes, _) = varint(behind);
     match (index.first(), blobs.get(&number)) {
-        (Some(1), Some(hash)) => [hash, number_at.get(len..).unwrap_or_default()].concat(),
-        _ => index.to_vec(),
+        (Some(1), Some(hash)) => ([hash, rest].concat(), bytes),
+        _ => (index.to_vec(), 0),
     }
+}
+
+/// A number, and what follows it.
+fn varint(bytes: &[u8]) -> (u64, &[u8]) {
+    let len = bytes.iter().position(|byte| byte & 0x80 == 0).map_or(bytes.len(), |last| last + 1);
+    let (number, rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
+    (number.iter().take(9).rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)), rest)
 }

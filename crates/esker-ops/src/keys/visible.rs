@@ -46,6 +46,8 @@ struct Version {
     form: Form,
     timestamp: Vec<u8>,
     value: Vec<u8>,
+    /// Bytes of the value, wherever it stands.
+    bytes: u64,
 }
 
 /// What is visible of one key. Filled entry by entry, in any order; keeps its memory from key to key.
@@ -77,12 +79,17 @@ impl Visible {
 
     /// Takes an entry that is no operand.
     pub(super) fn take(&mut self, age: Age, form: Form, timestamp: &[u8], value: &[u8]) {
+        self.take_of(age, form, timestamp, (value, value.len() as u64));
+    }
+
+    /// Takes one whose value has so many bytes, which may stand elsewhere.
+    pub(super) fn take_of(&mut self, age: Age, form: Form, timestamp: &[u8], (value, bytes): (&[u8], u64)) {
         if self.base.as_ref().is_some_and(|base| base.age >= age) {
             return;
         }
         let spare = self.base.take().or(self.spare.take());
-        let mut base = spare.unwrap_or(Version { age, form, timestamp: Vec::new(), value: Vec::new() });
-        (base.age, base.form) = (age, form);
+        let mut base = spare.unwrap_or(Version { age, form, timestamp: Vec::new(), value: Vec::new(), bytes });
+        (base.age, base.form, base.bytes) = (age, form, bytes);
         base.timestamp.clear();
         base.timestamp.extend_from_slice(timestamp);
         base.value.clear();
@@ -116,7 +123,7 @@ impl Visible {
     /// Bytes of value and operands.
     pub(super) fn value_bytes(&self) -> u64 {
         let operands: usize = self.operands.iter().map(|(_, operand)| operand.len()).sum();
-        (operands + self.value().map_or(0, |base| base.value.len())) as u64
+        operands as u64 + self.value().map_or(0, |base| base.bytes)
     }
 
     /// The timestamp of the newest entry.
