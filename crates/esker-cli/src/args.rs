@@ -271,6 +271,10 @@ pub struct Fsck {
     /// Write nothing to the repository, not even that it was checked
     #[arg(long, conflicts_with = "repair")]
     pub no_remember: bool,
+    /// Look at something else: replicas of a partition at the same Raft commit id must hold the same entries (of the newest backup,
+    /// unless one is named)
+    #[arg(long, conflicts_with_all = ["level", "sample", "max_minutes", "scratch", "repair"])]
+    pub replicas: bool,
     /// Mend what is found: index segments from packs, lost chunks from what is left of packs, from --from and from --host.
     /// Nothing that can still be read is deleted; says what is still lost
     #[arg(long, conflicts_with = "backup")]
@@ -397,6 +401,24 @@ pub struct Diff {
     pub from: String,
     /// The second
     pub to: String,
+    /// Compare keys instead of files, without a restore: entries added, changed and deleted, by space and partition
+    #[arg(long)]
+    pub keys: bool,
+    /// Only this host; may be given several times
+    #[arg(long = "host", value_name = "NAME", requires = "keys")]
+    pub hosts: Vec<String>,
+    /// Only engines of this space; may be given several times
+    #[arg(long = "space", value_name = "NAME", requires = "keys")]
+    pub spaces: Vec<String>,
+    /// Only keys of this partition; may be given several times
+    #[arg(long = "partition", value_name = "N", requires = "keys", value_parser = clap::value_parser!(u32).range(0..1 << 24))]
+    pub partitions: Vec<u32>,
+    /// Print every key that differs, in hexadecimal digits, with the sizes of its values
+    #[arg(long, requires = "keys")]
+    pub list: bool,
+    /// Print no more than N of them
+    #[arg(long, value_name = "N", requires = "keys")]
+    pub limit: Option<u64>,
 }
 
 #[derive(Debug, Args)]

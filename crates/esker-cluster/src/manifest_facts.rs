@@ -3,7 +3,6 @@
 //! The MANIFEST is what RocksDB itself checks at open; an OPTIONS file may be absent or stale.
 
 mod edit;
-mod log_reader;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,13 +12,15 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use crate::facts::ColumnFamily;
+use crate::log_reader::LogReader;
 use crate::path::join;
 use crate::{Engine, EngineFacts, Error, FileKind, Result, Root};
 use edit::Edit;
-use log_reader::LogReader;
 
 /// Longer than any `IDENTITY`, which holds a UUID of 36 bytes.
 const IDENTITY_LIMIT_BYTES: u64 = 256;
+/// Records that tell of column families are tiny; of longer ones only this much is looked at.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// Reads an engine's facts from the MANIFEST that its `CURRENT` names, and `IDENTITY` if the MANIFEST has no id.
 ///
@@ -47,7 +48,7 @@ pub(crate) fn facts_in(root: &Root, folder: &[u8], name: &[u8]) -> Result<Engine
 }
 
 fn read(file: impl Read, path: &Path) -> Result<EngineFacts> {
-    let mut reader = LogReader::new(file, path);
+    let mut reader = LogReader::new(file, path, KEPT_BYTES);
     let mut db_id = None;
     let default = ColumnFamily { name: "default".to_owned(), ..ColumnFamily::default() };
     let mut families = BTreeMap::from([(0, default)]);

@@ -34,6 +34,9 @@ pub enum OpsError {
     /// A file cannot be rebuilt because this program lacks a compressor that RocksDB made it with.
     #[error("{0}; use the esker that made the backup, or a newer one")]
     Encoder(String),
+    /// What is stored may be whole, but this program cannot make sense of it.
+    #[error("{0}")]
+    Unreadable(String),
     /// Packs were asked for that must thaw before they can be read.
     #[error(
         "{packs} packs ({} MiB) are in cold storage and thawing now: run the same command again when they can be read, or with \

@@ -12,6 +12,7 @@ pub mod error;
 pub mod forget;
 pub mod fsck;
 pub mod job;
+pub mod keys;
 pub mod prune;
 mod rebuild;
 pub mod repair;

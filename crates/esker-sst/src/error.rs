@@ -15,6 +15,8 @@ pub enum MetaBlock {
     Index,
     /// Holds what data blocks are compressed with.
     Dictionary,
+    /// Holds the range deletions.
+    RangeDeletions,
 }
 
 impl std::fmt::Display for MetaBlock {
@@ -24,6 +26,7 @@ impl std::fmt::Display for MetaBlock {
             Self::Properties => "properties",
             Self::Index => "index",
             Self::Dictionary => "dictionary",
+            Self::RangeDeletions => "range deletions",
         })
     }
 }

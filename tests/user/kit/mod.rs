@@ -4,6 +4,6 @@ mod esker;
 mod hosts;
 mod shelf;
 
-pub use esker::{Esker, Run, hex_name, id_of, names, number};
+pub use esker::{Esker, Run, hex, hex_name, id_of, names, number};
 pub use hosts::{Host, assert_restored, checkpoint_of, host, noise, quick_folder, small_engine};
 pub use shelf::{Moment, Shelf, TestEnvironment, job, job_during, request};

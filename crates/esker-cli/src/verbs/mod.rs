@@ -7,6 +7,7 @@ mod forget;
 mod fsck;
 mod init;
 mod key;
+mod keys;
 mod list;
 mod ls;
 mod prune;
@@ -50,7 +51,11 @@ pub fn run(arguments: &Arguments, output: &Output) -> Outcome {
 
 /// Whether the verb may have printed a part of its result before it fails.
 fn is_streamed(verb: &Verb) -> bool {
-    matches!(verb, Verb::Ls(_) | Verb::Dump(_))
+    match verb {
+        Verb::Ls(_) | Verb::Dump(_) => true,
+        Verb::Diff(args) => args.list || args.limit.is_some(),
+        _ => false,
+    }
 }
 
 fn dispatch(arguments: &Arguments, output: &Output) -> Outcome {
@@ -63,10 +68,12 @@ fn dispatch(arguments: &Arguments, output: &Output) -> Outcome {
         Verb::Ls(args) => ls::list(global, args, output),
         Verb::Dump(args) => ls::dump(global, args, output),
         Verb::Restore(args) => restore::run(global, args, output),
+        Verb::Fsck(args) if args.replicas => keys::replicas(global, args, output),
         Verb::Fsck(args) => fsck::run(global, args, output),
         Verb::Forget(args) => forget::run(global, args, output),
         Verb::Prune(args) => prune::run(global, args, output),
         Verb::Stats(args) => sizes::stats(global, args, output),
+        Verb::Diff(args) if args.keys => keys::diff(global, args, output),
         Verb::Diff(args) => sizes::diff(global, args, output),
         Verb::Copy(args) => copy::run(global, args, output),
         Verb::Audit(args) => audit::run(global, args, output),

@@ -3,6 +3,8 @@
 //! Tags are those of RocksDB 11.8 (`enum Tag` in `db/version_edit.h`); the order in which they are written
 //! (`VersionEdit::EncodeTo`) puts everything wanted before the lists of files, or into edits that have none.
 
+use crate::fields::Fields;
+
 /// Tags with this bit may be passed over by who does not know them; their field is one length-prefixed string.
 const IGNORABLE: u64 = 1 << 13;
 
@@ -44,35 +46,6 @@ impl Edit {
             }
         }
         Some(())
-    }
-}
-
-/// The rest of a record.
-struct Fields<'r>(&'r [u8]);
-
-impl<'r> Fields<'r> {
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn string(&mut self) -> Option<&'r [u8]> {
-        let length = usize::try_from(self.varint()?).ok()?;
-        let (string, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(string)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        self.string().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 }
 

@@ -4,19 +4,19 @@ use std::cmp::Ordering;
 
 /// Stream numbers, the one that comes first on top. The keys stay with the streams: every call is told how they compare.
 #[derive(Debug, Default)]
-pub(super) struct StreamHeap {
+pub struct StreamHeap {
     streams: Vec<usize>,
 }
 
 impl StreamHeap {
     /// The stream whose key comes first.
     #[inline]
-    pub(super) fn top(&self) -> Option<usize> {
+    pub fn top(&self) -> Option<usize> {
         self.streams.first().copied()
     }
 
     /// Adds a stream.
-    pub(super) fn push(&mut self, stream: usize, mut compare: impl FnMut(usize, usize) -> Ordering) {
+    pub fn push(&mut self, stream: usize, mut compare: impl FnMut(usize, usize) -> Ordering) {
         self.streams.push(stream);
         let mut at = self.streams.len() - 1;
         while at > 0 {
@@ -31,7 +31,7 @@ impl StreamHeap {
 
     /// Puts the top back into its place after its key has moved on.
     #[inline]
-    pub(super) fn settle_top(&mut self, mut compare: impl FnMut(usize, usize) -> Ordering) {
+    pub fn settle_top(&mut self, mut compare: impl FnMut(usize, usize) -> Ordering) {
         let mut at = 0;
         loop {
             let (left, right) = (2 * at + 1, 2 * at + 2);
@@ -48,7 +48,7 @@ impl StreamHeap {
     }
 
     /// Removes the top.
-    pub(super) fn pop(&mut self, compare: impl FnMut(usize, usize) -> Ordering) {
+    pub fn pop(&mut self, compare: impl FnMut(usize, usize) -> Ordering) {
         if !self.streams.is_empty() {
             self.streams.swap_remove(0);
             self.settle_top(compare);

@@ -16,10 +16,11 @@
 
 pub mod base;
 mod coder;
-mod heap;
+pub mod heap;
 mod literals;
 pub mod merge;
 mod piece;
+mod piece_entries;
 pub mod plan;
 pub mod probe;
 pub mod rebuild;
@@ -30,6 +31,7 @@ mod stream;
 
 pub use base::{BaseRun, Budget, MERGES_MAX};
 pub use merge::{Merge, MergedBlocks, MergedTable, Outcome, Refusal};
+pub use piece_entries::{PieceEntries, Segment, segments};
 pub use plan::KeyRanges;
 pub use probe::{Probe, probe};
 pub use rebuild::Rebuilder;

@@ -7,21 +7,30 @@ use crate::{Error, Result};
 
 const BLOCK_BYTES: usize = 32_768;
 const HEADER_BYTES: usize = 7;
-/// Records that tell of column families are tiny; of longer ones only this much is kept.
-const KEPT_BYTES: usize = 64 << 10;
 
 const ZERO: u8 = 0;
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
 const LAST: u8 = 4;
+/// From here on four types as those above, which bear the number of their log.
+const NUMBERED_FULL: u8 = 5;
+const NUMBERED_LAST: u8 = 8;
+const NUMBER_BYTES: usize = 4;
+/// Says how large timestamps are, which an engine's comparator says as well.
+const TIMESTAMP_SIZES: u8 = 10;
+const NUMBERED_TIMESTAMP_SIZES: u8 = 11;
 /// Types with this bit may be passed over by who does not know them.
 const IGNORABLE: u8 = 1 << 7;
 
-/// Reads the records of a MANIFEST with one block of memory.
-pub(super) struct LogReader<'p, R> {
+/// Reads the records of a MANIFEST or a write-ahead log with one block and one record in memory.
+pub(crate) struct LogReader<'p, R> {
     file: R,
     path: &'p Path,
+    /// Bytes of a record that are kept.
+    kept_bytes: usize,
+    /// Number of the log, if its records may bear it: pieces that bear another are left from what the file held before.
+    log_number: Option<u32>,
     block: Vec<u8>,
     /// Position in `block` of what is not read yet.
     at: usize,
@@ -38,22 +47,28 @@ struct Piece {
 }
 
 impl<'p, R: Read> LogReader<'p, R> {
-    pub(super) fn new(file: R, path: &'p Path) -> Self {
-        Self { file, path, block: Vec::new(), at: 0, end_offset: 0, record: Vec::new() }
+    /// Of each record no more than `kept_bytes` are kept.
+    pub(crate) fn new(file: R, path: &'p Path, kept_bytes: usize) -> Self {
+        Self { file, path, kept_bytes, log_number: None, block: Vec::new(), at: 0, end_offset: 0, record: Vec::new() }
     }
 
-    /// The next record, cut to [`KEPT_BYTES`]; `None` at the end. A torn record at the end is no record.
+    /// Of a write-ahead log, which RocksDB may have written into a file that held another log before.
+    pub(crate) fn of_log(file: R, path: &'p Path, kept_bytes: usize, number: u64) -> Self {
+        Self { log_number: u32::try_from(number & u64::from(u32::MAX)).ok(), ..Self::new(file, path, kept_bytes) }
+    }
+
+    /// The next record, cut to what is kept; `None` at the end. A torn record at the end is no record.
     ///
     /// # Errors
     /// [`Error::Damaged`] on a wrong checksum or an unknown piece; [`Error::Io`].
-    pub(super) fn next_record(&mut self) -> Result<Option<&[u8]>> {
+    pub(crate) fn next_record(&mut self) -> Result<Option<&[u8]>> {
         self.record.clear();
         while let Some(piece) = self.next_piece()? {
             if matches!(piece.kind, FULL | FIRST) {
                 self.record.clear();
             }
             let bytes = self.block.get(piece.start..piece.end).unwrap_or_default();
-            let room = KEPT_BYTES.saturating_sub(self.record.len());
+            let room = self.kept_bytes.saturating_sub(self.record.len());
             self.record.extend(bytes.iter().take(room));
             if matches!(piece.kind, FULL | LAST) {
                 return Ok(Some(&self.record));
@@ -86,10 +101,18 @@ impl<'p, R: Read> LogReader<'p, R> {
                 return Err(self.damaged("a checksum is wrong"));
             }
             self.at = end;
-            match kind {
-                FULL | FIRST | MIDDLE | LAST => return Ok(Some(Piece { kind, start, end })),
+            match (kind, self.log_number) {
+                (FULL | FIRST | MIDDLE | LAST, _) => return Ok(Some(Piece { kind, start, end })),
+                (NUMBERED_FULL..=NUMBERED_LAST, Some(number)) => {
+                    let found = self.block.get(start..).and_then(<[u8]>::first_chunk::<NUMBER_BYTES>);
+                    let is_own = found.is_some_and(|found| u32::from_le_bytes(*found) == number);
+                    let kind = kind - NUMBERED_FULL + FULL;
+                    // Another number: this log ends here, and what it overwrote goes on.
+                    return Ok(is_own.then_some(Piece { kind, start: start + NUMBER_BYTES, end }));
+                }
+                (TIMESTAMP_SIZES | NUMBERED_TIMESTAMP_SIZES, Some(_)) => {}
                 _ if kind & IGNORABLE != 0 => {}
-                _ => return Err(self.damaged("a piece is of unknown type")),
+                _ => return Err(self.damaged(&format!("a piece is of type {kind}, which is not known"))),
             }
         }
     }
@@ -135,7 +158,7 @@ mod tests {
         let log = [piece(FULL, b"one"), piece(FIRST, b"t"), piece(MIDDLE, b"w"), piece(LAST, b"o"), piece(FULL, b"x")];
         let mut log = log.concat();
         log.pop();
-        let mut reader = LogReader::new(log.as_slice(), Path::new("MANIFEST-1"));
+        let mut reader = LogReader::new(log.as_slice(), Path::new("MANIFEST-1"), 100);
         assert_eq!(reader.next_record().unwrap(), Some(&b"one"[..]));
         assert_eq!(reader.next_record().unwrap(), Some(&b"two"[..]));
         assert_eq!(reader.next_record().unwrap(), None);
@@ -145,7 +168,7 @@ mod tests {
     fn a_flipped_bit_is_named_with_its_place() {
         let mut log = [piece(FULL, b"one"), piece(FULL, b"two")].concat();
         log[18] ^= 1;
-        let mut reader = LogReader::new(log.as_slice(), Path::new("MANIFEST-1"));
+        let mut reader = LogReader::new(log.as_slice(), Path::new("MANIFEST-1"), 100);
         assert!(reader.next_record().is_ok());
         let error = reader.next_record().unwrap_err().to_string();
         assert_eq!(error, "MANIFEST-1 is damaged at byte 10: a checksum is wrong");
@@ -154,7 +177,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let mut reader = LogReader::new(bytes.as_slice(), Path::new("m"));
+            let mut reader = LogReader::new(bytes.as_slice(), Path::new("m"), 100);
             while let Ok(Some(_)) = reader.next_record() {}
         }
     }
