@@ -367,7 +367,8 @@ fn where_nothing_is_damaged_a_repair_writes_no_more_than_a_check() {
     let report = story.repair(&Host::arguments(&story.days[1]), 0);
     assert_eq!((number_of(&report, "stored_bytes"), &report["repair"]["lost"]), (0, &json!([])));
     let new: Vec<PathBuf> = objects(&repo).into_keys().filter(|path| !before.contains_key(path)).collect();
-    assert!(new.iter().all(|path| path.starts_with("sessions") || path.starts_with("verified")), "{new:?}");
+    let of_a_check = |path: &PathBuf| ["sessions", "verified", "audit"].iter().any(|folder| path.starts_with(folder));
+    assert!(new.iter().all(of_a_check), "{new:?}");
     assert_nothing_lost(&before, &repo, &[]);
     for wrong in [&["fsck", "--host", "a=/"][..], &["fsck", "--repair", "day0"], &["fsck", "--repair", "--no-remember"]] {
         story.esker.run(wrong).exits(2);
