@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use esker_format::verification::Level;
 use esker_ops::OpsError;
+use esker_ops::audit::{AuditRequest, audit};
 use esker_ops::backup::backup;
 use esker_ops::catalog::list;
 use esker_ops::forget::{ForgetRequest, forget};
@@ -167,7 +168,7 @@ impl Run<'_> {
             Role::Forgetter { standing } => self.forget(&repository, *standing),
             Role::Pruner(request) => prune(&repository, request, &job()).map(drop),
             Role::Restorer { standing } => self.restore(&repository, *standing, &format!("actor{number}")),
-            Role::Checker => self.check(&repository),
+            Role::Checker => self.check(&repository).and_then(|()| self.audit(&repository)),
             Role::Lister => list(&repository).map(|found| found.findings.iter().for_each(|finding| self.fault(format!("list: {finding}")))),
         });
         match outcome {
@@ -236,6 +237,14 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The log is whole at any time, and accounts for what stands.
+    fn audit(&self, repository: &Arc<Repository>) -> Result<(), OpsError> {
+        let report = audit(repository, &AuditRequest::default(), &job())?;
+        let damage = report.findings.iter().filter(|finding| finding.severity == Severity::Damage);
+        damage.for_each(|finding| self.fault(format!("audit: {}: {}", finding.object, finding.what)));
+        Ok(())
+    }
+
     /// Everything has ended: one last prune, then what must hold.
     fn settle(&self) {
         self.clock.advance_ms(3_600_000);
@@ -250,6 +259,7 @@ impl Run<'_> {
         let quick = PruneRequest { fence_after: Duration::from_secs(10), ..PruneRequest::default() };
         prune(&repository, &quick, &job())?;
         self.check(&repository)?;
+        self.audit(&repository)?;
         let valid: BTreeSet<String> =
             list(&repository)?.backups.into_iter().filter(|line| line.status == "ok").map(|line| line.id).collect();
         let kept = self.world.backups.iter().enumerate().filter(|(standing, _)| !self.goes.contains(standing)).map(|(_, backup)| backup);
