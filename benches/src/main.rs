@@ -1,5 +1,6 @@
 //! Measures Esker: against rustic, restic and borg (`peers`), the bytes it stores for each reference workload (`sorted`),
-//! its peak memory as a repository grows (`memory`), and every verb on a synthetic repository (`scale`).
+//! its peak memory as a repository grows (`memory`), every verb on a synthetic repository (`scale`), and against rustic over
+//! a link to an object store (`link`).
 //!
 //! Every measurement is one run of a command line in a cold process, with its input in the page cache. Exit codes: 0 all
 //! targets reached, 1 something failed, 2 usage, 3 a target was missed.
@@ -8,6 +9,7 @@ mod contest;
 mod fault;
 mod folder;
 mod generate;
+mod link;
 mod measure;
 mod median;
 mod memory;
@@ -46,6 +48,8 @@ enum What {
     Memory(MemoryArguments),
     /// Every verb on a synthetic repository of millions of chunks and on a smaller one.
     Scale(scale::ScaleArguments),
+    /// Backups and a restore over a link of a certain bandwidth to Garage, beside rustic.
+    Link(link::LinkArguments),
 }
 
 #[derive(Args)]
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         What::Peers(arguments) => compare_peers(&arguments),
         What::Sorted(arguments) => sorted::measure_sorted(&arguments),
         What::Scale(arguments) => scale::measure_scale(&arguments),
+        What::Link(arguments) => link::measure_link(&arguments),
         What::Memory(arguments) => memory::measure_memory(&arguments.common.dir, &arguments.chunks, arguments.common.keep),
     };
     match outcome {

@@ -86,19 +86,8 @@ impl<'a> Worker<'a> {
         rustix::fs::sync();
         let to_disk = Reading { seconds: reading.seconds + ended.elapsed().as_secs_f64(), ..reading };
         let presented = self.series.present(last)?;
-        let mut differences = Vec::new();
-        for host in self.chosen(&presented) {
-            // Esker makes a folder for each host; where peers put a single engine is found by its file `CURRENT`.
-            let below_name = Some(target.join(&host.name)).filter(|dir| dir.exists());
-            let restored = below_name.or_else(|| folder::folder_of(&target, "CURRENT")).unwrap_or_else(|| target.clone());
-            differences.extend(diff_trees(&host.dir, &restored, &[]));
-        }
-        match differences.first() {
-            None => Ok((reading, to_disk)),
-            Some(first) => {
-                Err(Fault::RestoredOtherwise { tool: self.name.to_string(), differences: differences.len(), first: first.clone() })
-            }
-        }
+        compare(self.name, self.chosen(&presented), &target)?;
+        Ok((reading, to_disk))
     }
 
     /// Checks all data in the repository.
@@ -124,6 +113,24 @@ impl<'a> Worker<'a> {
     fn chosen<'b>(&self, presented: &'b Presented) -> &'b [Host] {
         let hosts = presented.hosts();
         hosts.get(..self.hosts).unwrap_or(hosts)
+    }
+}
+
+/// That a tool restored these hosts below `target`.
+///
+/// # Errors
+/// If that is not what they hold.
+pub fn compare(tool: ToolName, hosts: &[Host], target: &Path) -> Result<(), Fault> {
+    let mut differences = Vec::new();
+    for host in hosts {
+        // Esker makes a folder for each host; where peers put a single engine is found by its file `CURRENT`.
+        let below_name = Some(target.join(&host.name)).filter(|dir| dir.exists());
+        let restored = below_name.or_else(|| folder::folder_of(target, "CURRENT")).unwrap_or_else(|| target.to_path_buf());
+        differences.extend(diff_trees(&host.dir, &restored, &[]));
+    }
+    match differences.first() {
+        None => Ok(()),
+        Some(first) => Err(Fault::RestoredOtherwise { tool: tool.to_string(), differences: differences.len(), first: first.clone() }),
     }
 }
 

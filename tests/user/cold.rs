@@ -100,6 +100,35 @@ fn a_part_of_a_backup_thaws_only_what_it_needs() {
 }
 
 #[test]
+fn a_partial_restore_asks_for_what_is_left_and_names_what_is_lost() {
+    let bucket = Bucket::start(BucketRules { thaw_polls: 1, ..BucketRules::default() });
+    let (esker, source) = cold_backup(&bucket);
+    let (packs, _) = packs_and_thaws(&bucket);
+    let lost = bucket.objects().into_iter().map(|(name, _)| name).find(|name| name.contains("packs/data/")).unwrap();
+    bucket.lose(&lost);
+    restore(&esker, "out", &["--wait-for-thaw"]).exits(3).says("no pack in the store holds it");
+    assert_eq!(packs_and_thaws(&bucket).1, 0, "what cannot be restored whole is not paid for");
+
+    let asked = restore(&esker, "out", &["--partial", "--json"]).exits(1).says("must thaw").says("is lost, whatever thaws");
+    let said = asked.json_lines();
+    let files: Vec<String> = said[0]["lost"].as_array().unwrap().iter().map(|file| file.as_str().unwrap().to_owned()).collect();
+    assert!((1..3).contains(&files.len()), "{said:?}");
+    assert_eq!(said[0]["thawing"].as_array().unwrap().len(), packs_and_thaws(&bucket).1);
+    assert!(packs_and_thaws(&bucket).1 < packs);
+
+    let report = restore(&esker, "out", &["--partial", "--wait-for-thaw", "--json"]).exits(4).json();
+    let missing: Vec<String> = crate::kit::names(&report["missing"], "path").iter().map(|path| format!("h/{path}")).collect();
+    assert_eq!(missing, files);
+    for file in ["file0", "file1", "file2"].iter().filter(|file| !files.contains(&format!("h/{file}"))) {
+        assert_eq!(fs::read(esker.path("out/h").join(file)).unwrap(), fs::read(source.join(file)).unwrap());
+    }
+    for file in &files {
+        assert!(!esker.path("out").join(file).exists(), "{file}");
+        assert!(fs::read_to_string(esker.path("out/.esker-missing")).unwrap().contains(file));
+    }
+}
+
+#[test]
 fn packs_that_a_rule_of_the_bucket_made_cold_are_found_too() {
     let bucket = Bucket::start(BucketRules::default());
     let esker = Esker::in_store("s3://b/x", bucket.s3_variables());

@@ -46,7 +46,7 @@ impl Esker {
     fn verb(&self, verb: &str) -> Command {
         let mut command = self.place.command();
         command.env("ESKER_CACHE_DIR", self.place.cache()).arg(verb);
-        command.arg("--repo").arg(self.place.repo()).arg("--passphrase-file").arg(self.place.passphrase_file());
+        command.arg("--repo").arg(self.place.repo_named(None)).arg("--passphrase-file").arg(self.place.passphrase_file());
         command
     }
 }

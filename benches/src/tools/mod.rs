@@ -4,10 +4,12 @@
 //! and whatever else it writes below one [`Place`].
 
 mod borg;
+mod bucket;
 mod esker;
 mod find;
 mod restic;
 
+use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::Write;
@@ -20,6 +22,7 @@ use clap::ValueEnum;
 use crate::fault::Fault;
 use crate::folder;
 
+pub use bucket::Bucket;
 pub use esker::Esker;
 pub use find::{Program, find_esker, find_programs};
 use restic::Restic;
@@ -101,13 +104,14 @@ pub trait Tool {
 pub struct Place {
     program: PathBuf,
     dir: PathBuf,
+    bucket: Option<Bucket>,
 }
 
 impl Place {
     /// An empty folder `dir` with a passphrase file, for `program`.
     pub fn prepare(program: &Path, dir: &Path) -> Result<Self, Fault> {
         folder::make_empty(dir)?;
-        let place = Self { program: program.to_path_buf(), dir: dir.to_path_buf() };
+        let place = Self { program: program.to_path_buf(), dir: dir.to_path_buf(), bucket: None };
         let passphrase_file = place.passphrase_file();
         (File::options().write(true).create_new(true).mode(0o600).open(&passphrase_file))
             .and_then(|mut file| file.write_all(PASSPHRASE.as_bytes()))
@@ -115,12 +119,23 @@ impl Place {
         Ok(place)
     }
 
+    /// The same with its repository in a bucket.
+    #[must_use]
+    pub fn in_bucket(self, bucket: Bucket) -> Self {
+        Self { bucket: Some(bucket), ..self }
+    }
+
+    /// Forgets what the tool keeps on this machine, as if it never saw the repository.
+    pub fn forget_cache(&self) -> Result<(), Fault> {
+        folder::remove(&self.cache())
+    }
+
     /// The folder of it all.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The repository.
+    /// The repository, if it is in a folder.
     pub fn repo(&self) -> PathBuf {
         self.dir.join("repo")
     }
@@ -128,6 +143,14 @@ impl Place {
     /// Where restored files go.
     pub fn target(&self) -> PathBuf {
         self.dir.join("restored")
+    }
+
+    /// The repository's name on a command line; `scheme` is how the tool calls a bucket that its environment describes.
+    fn repo_named(&self, scheme: Option<&str>) -> OsString {
+        match &self.bucket {
+            Some(bucket) => scheme.map_or_else(|| bucket.url(), str::to_owned).into(),
+            None => self.repo().into(),
+        }
     }
 
     fn cache(&self) -> PathBuf {
@@ -141,6 +164,9 @@ impl Place {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.env("XDG_CACHE_HOME", self.cache());
+        if let Some(bucket) = &self.bucket {
+            bucket.tell(&mut command);
+        }
         command
     }
 }

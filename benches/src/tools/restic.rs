@@ -14,6 +14,8 @@ pub struct Restic {
 /// Where the two differ.
 struct Dialect {
     repo_option: &'static str,
+    /// A bucket, if the environment says which.
+    bucket: Option<&'static str>,
     every_verb: &'static [&'static str],
     init: &'static [&'static str],
     target_option: Option<&'static str>,
@@ -22,12 +24,18 @@ struct Dialect {
 /// Its zstd level 3 is called `auto`, which is the default; it has no other notion of levels.
 const RESTIC: Dialect = Dialect {
     repo_option: "--repo",
+    bucket: None,
     every_verb: &["--compression", "auto"],
     init: &["--repository-version", "2"],
     target_option: Some("--target"),
 };
-const RUSTIC: Dialect =
-    Dialect { repo_option: "--repository", every_verb: &["--no-progress"], init: &["--set-compression", "3"], target_option: None };
+const RUSTIC: Dialect = Dialect {
+    repo_option: "--repository",
+    bucket: Some("opendal:s3"),
+    every_verb: &["--no-progress"],
+    init: &["--set-compression", "3"],
+    target_option: None,
+};
 
 impl Restic {
     /// restic at `place`.
@@ -42,7 +50,7 @@ impl Restic {
 
     fn verb(&self, verb: &str) -> Command {
         let mut command = self.place.command();
-        command.arg(self.dialect.repo_option).arg(self.place.repo());
+        command.arg(self.dialect.repo_option).arg(self.place.repo_named(self.dialect.bucket));
         command.arg("--password-file").arg(self.place.passphrase_file());
         command.arg("--cache-dir").arg(self.place.cache()).args(self.dialect.every_verb).arg(verb);
         command

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use esker_cluster::path::{escaped, join};
 use esker_format::ChunkId;
-use esker_format::file_table::Node;
+use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::layout::{PackKind, PackName};
+use esker_repo::index::SharedIndex;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::store::classes::{ThawRequest, Warmth};
 use esker_repo::tables::read_piece;
@@ -20,9 +22,10 @@ use serde::Serialize;
 
 use crate::error::{OpsError, Result};
 use crate::job::{FirstFault, Job};
-use crate::restore::{RestoreReport, RestoreRequest, restore};
-use crate::rows::walk_rows;
+use crate::restore::{RestoreReport, RestoreRequest, restore, restore_partial};
+use crate::rows::{Place, walk_rows};
 use crate::select::find_backup;
+use crate::walk_left::{Visit, walk_left};
 
 /// Threads that ask the store about packs.
 const LOOKERS: usize = 8;
@@ -45,33 +48,47 @@ pub struct ColdPack {
     pub state: Warmth,
 }
 
+/// What a restore has to wait for, and what it would wait for in vain.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Frozen {
+    /// The data packs that it needs and cannot read yet.
+    pub cold: Vec<ColdPack>,
+    /// `host/path` of files that are not whole, cold packs or not, as far as their names are known. Only a partial restore
+    /// goes on without them.
+    pub lost: Vec<String>,
+}
+
 /// What is done about cold packs.
 pub struct Thawing<'a> {
     /// How they are asked for.
     pub request: ThawRequest,
     /// Whether to wait until they can be read.
     pub wait: bool,
-    /// Hears which packs are cold, once.
-    pub found: &'a mut dyn FnMut(&[ColdPack]),
+    /// Hears what is cold before any of it is asked for.
+    pub found: &'a mut dyn FnMut(&Frozen),
 }
 
-/// Restores; if packs must thaw first, asks for them and waits or ends.
+/// Restores, or restores what is whole if it may be `partial`; if packs must thaw first, asks for them and waits or ends.
 ///
 /// # Errors
-/// As `restore`; `Thawing` if packs were asked for and nobody waits.
+/// As `restore` and `restore_partial`; `Thawing` if packs were asked for and nobody waits. Of a damaged backup that must be
+/// whole nothing is asked for.
 pub fn restore_when_thawed(
     repository: &Arc<Repository>,
     request: &RestoreRequest,
+    partial: bool,
     thawing: Thawing<'_>,
     job: &Job,
 ) -> Result<RestoreReport> {
+    let restore = if partial { restore_partial } else { restore };
     loop {
         match restore(repository, request, job) {
             Err(OpsError::Repository(RepoError::Cold { .. })) => {}
             outcome => return outcome,
         }
-        let packs = cold_packs(repository, request, job)?;
-        (thawing.found)(&packs);
+        let frozen = frozen(repository, request, partial, job)?;
+        (thawing.found)(&frozen);
+        let packs = frozen.cold;
         for pack in packs.iter().filter(|pack| pack.state == Warmth::Cold) {
             job.cancel.check()?;
             repository.store().thaw(&pack.pack, thawing.request)?;
@@ -86,10 +103,11 @@ pub fn restore_when_thawed(
 /// The data packs that a restore needs and cannot read yet.
 ///
 /// # Errors
-/// `Usage` if the backup is not found; `ChunkLost`, `Store`.
-pub fn cold_packs(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job) -> Result<Vec<ColdPack>> {
+/// `Usage` if the backup is not found; `Store`; `ChunkLost` and other damage unless it may be `partial`.
+pub fn frozen(repository: &Arc<Repository>, request: &RestoreRequest, partial: bool, job: &Job) -> Result<Frozen> {
     job.progress.phase("looking for cold packs", 0);
-    let needed = needed_packs(repository, request)?;
+    let (packs, lost) = needed(repository, request, partial)?;
+    let needed: Vec<(PackName, u64)> = packs.into_iter().collect();
     let cold = Mutex::new(Vec::new());
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
     std::thread::scope(|scope| {
@@ -111,31 +129,66 @@ pub fn cold_packs(repository: &Arc<Repository>, request: &RestoreRequest, job: &
     job.progress.finish();
     let mut cold = cold.into_inner().unwrap_or_else(PoisonError::into_inner);
     cold.sort_by(|a, b| a.pack.cmp(&b.pack));
-    Ok(cold)
+    Ok(Frozen { cold, lost })
 }
 
-fn needed_packs(repository: &Arc<Repository>, request: &RestoreRequest) -> Result<Vec<(PackName, u64)>> {
+/// The data packs that the chosen files need, with their bytes, and the files that are not whole.
+type Needed = (BTreeMap<PackName, u64>, Vec<String>);
+
+fn needed(repository: &Arc<Repository>, request: &RestoreRequest, partial: bool) -> Result<Needed> {
     let backup = find_backup(repository, &request.backup)?;
     let reader = ChunkReader::open(repository)?;
-    let (index, mut context, mut inner) = (reader.index(), ReadContext::new()?, ReadContext::new()?);
-    let mut packs = BTreeMap::new();
-    let mut need = |chunk: ChunkId| -> Result<()> {
-        if let Some(place) = index.locate(&chunk)?.first() {
-            let pack = index.pack(place.pack)?;
-            if pack.name.kind == PackKind::Data {
-                packs.insert(pack.name, pack.bytes);
+    let (index, context) = (reader.index(), ReadContext::new()?);
+    let mut needs = Needs { reader: &reader, index, context, packs: BTreeMap::new(), lost: partial.then(Vec::new) };
+    let mut context = ReadContext::new()?;
+    match partial {
+        true => walk_left(&reader, &mut context, &backup.manifest, &request.selection, &mut needs)?,
+        false => walk_rows(&reader, &mut context, &backup.manifest, &request.selection, |place, row| needs.row(place, row))?,
+    }
+    Ok((needs.packs, needs.lost.unwrap_or_default()))
+}
+
+/// Collects what files need.
+struct Needs<'a> {
+    reader: &'a ChunkReader,
+    index: SharedIndex,
+    context: ReadContext,
+    packs: BTreeMap<PackName, u64>,
+    /// Files that are not whole, if they may be.
+    lost: Option<Vec<String>>,
+}
+
+impl Needs<'_> {
+    fn file(&mut self, content: &FileContent) -> Result<()> {
+        for piece in &content.recipe {
+            for chunk in read_piece(self.reader, &mut self.context, piece)?.chunks() {
+                let place = self.index.locate(&chunk.id)?.first().copied();
+                let place = place.ok_or_else(|| RepoError::ChunkLost { chunk: chunk.id, why: "no pack in the store holds it".into() })?;
+                let pack = self.index.pack(place.pack)?;
+                if pack.name.kind == PackKind::Data {
+                    self.packs.insert(pack.name, pack.bytes);
+                }
             }
         }
         Ok(())
-    };
-    walk_rows(&reader, &mut context, &backup.manifest, &request.selection, |_, row| {
-        let Node::File(content) = row.node else { return Ok(()) };
-        for piece in &content.recipe {
-            read_piece(&reader, &mut inner, piece)?.chunks().try_for_each(|chunk| need(chunk.id))?;
+    }
+}
+
+impl Visit for Needs<'_> {
+    fn table(&mut self, _: Place<'_>, _: &ChunkId, _: bool, _: Option<RepoError>) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn row(&mut self, place: Place<'_>, row: FileRow) -> Result<()> {
+        let Node::File(content) = &row.node else { return Ok(()) };
+        match (self.file(content), &mut self.lost) {
+            (Err(error), Some(lost)) if error.is_damage() => {
+                lost.push(escaped(&join(place.host.name.as_bytes(), &row.path)));
+                Ok(())
+            }
+            (outcome, _) => outcome,
         }
-        Ok(())
-    })?;
-    Ok(packs.into_iter().collect())
+    }
 }
 
 /// Returns once all packs can be read.

@@ -1,8 +1,8 @@
 //! `restore`
 
 use esker_ops::OpsError;
-use esker_ops::restore::{RestoreReport, RestoreRequest, restore_partial};
-use esker_ops::thaw::{ColdPack, Thawing, cold_packs, restore_when_thawed};
+use esker_ops::restore::{RestoreReport, RestoreRequest};
+use esker_ops::thaw::{ColdPack, Frozen, Thawing, frozen, restore_when_thawed};
 use esker_repo::store::classes::{ThawRequest, ThawTier, Warmth};
 use serde::Serialize;
 
@@ -25,34 +25,29 @@ pub fn run(global: &Global, args: &Restore, output: &Output) -> Outcome {
         dry_run: args.dry_run,
     };
     let job = job(global, output);
-    let mut cold = Vec::new();
+    let mut waiting = Frozen::default();
     let thaw = ThawRequest { days: args.thaw_days, tier: tier(args.thaw_tier) };
-    let mut found = |packs: &[ColdPack]| {
-        cold_lines(packs).iter().for_each(|line| output.say(line));
-        cold = packs.to_vec();
+    let mut found = |found: &Frozen| {
+        lines(found).iter().for_each(|line| output.say(line));
+        waiting = found.clone();
     };
-    let restored = match args.partial {
-        true => restore_partial(&repository, &request, &job),
-        false => {
-            let thawing = Thawing { request: thaw, wait: args.wait_for_thaw, found: &mut found };
-            restore_when_thawed(&repository, &request, thawing, &job)
-        }
-    };
+    let thawing = Thawing { request: thaw, wait: args.wait_for_thaw, found: &mut found };
+    let restored = restore_when_thawed(&repository, &request, args.partial, thawing, &job);
     let report = match restored {
         Err(OpsError::Thawing { .. }) if output.is_json() => {
-            output.json_line(&serde_json::json!({ "thawing": cold }));
+            output.json_line(&serde_json::json!({ "thawing": waiting.cold, "lost": waiting.lost }));
             restored?
         }
         restored => restored?,
     };
     if report.dry_run && repository.store().has_classes() {
-        cold = cold_packs(&repository, &request, &job)?;
-        cold_lines(&cold).iter().for_each(|line| output.say(line));
+        waiting = frozen(&repository, &request, args.partial, &job)?;
+        lines(&waiting).iter().for_each(|line| output.say(line));
     }
     if !report.dry_run && !report.protected {
         output.say("note: this restore could not write a session, so it ran without protection from a prune");
     }
-    output.result(&Restored { report: &report, cold: &cold }, || text(&report, args));
+    output.result(&Restored { report: &report, cold: &waiting.cold }, || text(&report, args));
     if report.is_partial() {
         output.warn(&format!("not all of {} was restored: .esker-missing in the target lists what is missing", report.label));
     }
@@ -75,12 +70,13 @@ const fn tier(tier: Tier) -> ThawTier {
     }
 }
 
-fn cold_lines(packs: &[ColdPack]) -> Vec<String> {
+fn lines(found: &Frozen) -> Vec<String> {
     let line = |pack: &ColdPack| {
         let state = if pack.state == Warmth::Thawing { "thawing already" } else { "must thaw" };
         format!("{} ({}) is in {}: {state}", pack.pack, human::bytes(pack.bytes), pack.class)
     };
-    packs.iter().map(line).collect()
+    let lost = found.lost.iter().map(|file| format!("{} is lost, whatever thaws", human::text(file)));
+    found.cold.iter().map(line).chain(lost).collect()
 }
 
 fn text(report: &RestoreReport, args: &Restore) -> String {

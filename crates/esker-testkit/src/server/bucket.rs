@@ -137,6 +137,11 @@ impl Bucket {
         self.state().hidden.retain(|(_, object)| object.locked_until.is_some());
     }
 
+    /// Loses an object.
+    pub fn lose(&self, name: &str) {
+        assert!(self.state().objects.remove(name).is_some(), "no object {name}");
+    }
+
     /// Other rules from now on.
     pub fn rule(&self, change: impl FnOnce(&mut BucketRules)) {
         change(&mut self.state().rules);

@@ -48,7 +48,7 @@ impl Garage {
         let at = folder.display();
         let config = format!(
             "metadata_dir = \"{at}/meta\"\ndata_dir = \"{at}/data\"\ndb_engine = \"lmdb\"\nlmdb_map_size = \"1G\"\nreplication_factor = 1\n\
-             metadata_fsync = false\ndata_fsync = false\ndisable_scrub = true\nrpc_bind_addr = \"127.0.0.1:{rpc}\"\n\
+             metadata_fsync = false\ndata_fsync = false\ndisable_scrub = true\ncompression_level = \"none\"\nrpc_bind_addr = \"127.0.0.1:{rpc}\"\n\
              rpc_public_addr = \"127.0.0.1:{rpc}\"\nrpc_secret = \"{SECRET}\"\n[s3_api]\ns3_region = \"{REGION}\"\n\
              api_bind_addr = \"127.0.0.1:{port}\"\n[admin]\napi_bind_addr = \"127.0.0.1:{admin}\"\n"
         );

@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod garage;
 pub mod http;
 mod leash;
+pub mod link;
 pub mod tls;
 pub mod troubled;
 
