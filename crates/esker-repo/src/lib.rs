@@ -17,6 +17,7 @@ pub mod index;
 pub mod keyring;
 pub mod known;
 pub mod listing;
+mod look_ahead;
 pub mod manifests;
 pub mod notes;
 mod pack_pipeline;

@@ -12,17 +12,11 @@ use esker_format::{ChunkId, FormatError};
 use crate::error::{RepoError, Result};
 use crate::frame_cache::FrameCache;
 use crate::index::{Index, Location, PackEntry, SharedIndex};
+use crate::look_ahead::{Ahead, Group, Reach, end_of};
 use crate::repository::Repository;
+use crate::store::Fetching;
 use crate::view::Viewer;
 
-/// Bytes fetched in one request, at most,
-const FETCH_BYTES_MAX: u64 = 8 << 20;
-/// and from a folder, whose requests cost next to nothing: so much stays in the processor's cache until it is decoded.
-const FETCH_BYTES_NEAR: u64 = 1 << 20;
-/// Bytes between two frames that are fetched along rather than skipped,
-const GAP_BYTES_MAX: u64 = 256 << 10;
-/// and the share of a request that such bytes may take: one in so many.
-const GAP_SHARE: u64 = 12;
 /// Bytes of a pack's end that are fetched first when its table is wanted.
 const TAIL_GUESS: u64 = 64 << 10;
 /// Time after which the store is looked at afresh for a chunk that is not found.
@@ -185,19 +179,22 @@ impl ChunkReader {
         let is_first = Arc::ptr_eq(&index, &self.first);
         let places: Vec<Option<Location>> =
             chunks.iter().map(|chunk| index.locate(chunk).map(|places| places.first().copied())).collect::<Result<_>>()?;
-        let mut position = 0;
-        while position < chunks.len() {
-            let left = places.get(position..).unwrap_or_default();
-            if let Some(plain) = self.cached(&index, left, context)? {
-                take(position, None, &plain)?;
-                position += 1;
-                continue;
-            }
-            let run = self.together(&index, left)?;
-            let mut fetched = self.fetch(&index, left.get(..run).unwrap_or_default());
-            for offset in 0..run {
+        let mut ahead = Ahead::new(self.reach());
+        while let Some(Group { position, count, fetching }) = ahead.next(&places, |at, left| self.begin_group(&index, at, left))? {
+            let group = places.get(position..position + count).unwrap_or_default();
+            let fetching = match fetching {
+                Some(fetching) => fetching,
+                None => match self.cached(&index, group, context)? {
+                    Some(plain) => {
+                        take(position, None, &plain)?;
+                        continue;
+                    }
+                    None => self.begin_fetch(&index, group),
+                },
+            };
+            let mut fetched = fetching.and_then(|fetching| self.end_fetch(&index, group, fetching));
+            for (offset, place) in group.iter().map(Option::as_ref).enumerate() {
                 let Some(chunk) = chunks.get(position + offset) else { break };
-                let place = places.get(position + offset).and_then(Option::as_ref);
                 let first_try = match (&mut fetched, place) {
                     (Ok((start, bytes)), Some(place)) => self.open_in(&index, place, *start, bytes, context),
                     (_, None) => Err(not_indexed(chunk)),
@@ -208,9 +205,24 @@ impl ChunkReader {
                     Err(first) => take(position + offset, None, &self.read_anywhere(context, chunk, first)?)?,
                 }
             }
-            position += run;
         }
         Ok(())
+    }
+
+    fn reach(&self) -> Reach {
+        let store = &self.repository.store;
+        Reach::new(store.is_local(), store.is_far())
+    }
+
+    /// Asks for the first of these places, and for those after it that need no further request.
+    fn begin_group(&self, index: &Index, position: usize, left: &[Option<Location>]) -> Result<Group> {
+        if let (Some(cache), Some(Some(place))) = (&self.frames, left.first())
+            && cache.has(&index.pack(place.pack)?.name.id, &place.frame)
+        {
+            return Ok(Group { position, count: 1, fetching: None });
+        }
+        let count = self.together(index, left)?;
+        Ok(Group { position, count, fetching: Some(self.begin_fetch(index, left.get(..count).unwrap_or_default())) })
     }
 
     /// The chunk at the first of these places, if the cache has it whole.
@@ -227,8 +239,7 @@ impl ChunkReader {
 
     /// How many of the first places are fetched in one request: at least one, and then none that the cache has.
     fn together(&self, index: &Index, places: &[Option<Location>]) -> Result<usize> {
-        let bytes_max = if self.repository.store.is_local() { FETCH_BYTES_NEAR } else { FETCH_BYTES_MAX };
-        let count = coalesce(places, bytes_max);
+        let count = self.reach().together(places);
         let Some(cache) = &self.frames else { return Ok(count) };
         for (number, place) in places.iter().enumerate().take(count).skip(1) {
             if let Some(place) = place
@@ -243,12 +254,21 @@ impl ChunkReader {
     /// Fetches the bytes that these places span, and keeps what the cache may have of them; all are of one pack. With where
     /// they start.
     fn fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<(u64, BytesMut)> {
+        self.end_fetch(index, places, self.begin_fetch(index, places)?)
+    }
+
+    fn begin_fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<Fetching> {
         let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
             return Err(RepoError::Internal("nothing to fetch".into()));
         };
-        let (start, end) = (u64::from(first.frame.offset), end_of(&last));
-        let pack = index.pack(first.pack)?;
-        let bytes = self.repository.store.get_range(&pack.name.path(), start, end)?;
+        let path = index.pack(first.pack)?.name.path();
+        Ok(self.repository.store.begin_range(&path, u64::from(first.frame.offset), end_of(&last)))
+    }
+
+    fn end_fetch(&self, index: &Index, places: &[Option<Location>], fetching: Fetching) -> Result<(u64, BytesMut)> {
+        let bytes = self.repository.store.wait_for(fetching)?;
+        let Some(first) = places.first().copied().flatten() else { return Err(RepoError::Internal("nothing to fetch".into())) };
+        let (start, pack) = (u64::from(first.frame.offset), index.pack(first.pack)?);
         if let Some(cache) = &self.frames {
             for Location { frame, .. } in places.iter().flatten() {
                 let from = usize::try_from(u64::from(frame.offset).saturating_sub(start)).unwrap_or(usize::MAX);
@@ -282,15 +302,24 @@ impl ChunkReader {
         mut take: impl FnMut(usize, Result<Vec<u8>>) -> Result<()>,
     ) -> Result<()> {
         let places: Vec<Option<Location>> = places.iter().copied().map(Some).collect();
-        let mut position = 0;
-        while let Some(left) = places.get(position..).filter(|left| !left.is_empty()) {
-            let run = coalesce(left, FETCH_BYTES_MAX);
-            let fetched = self.fetch(index, left.get(..run).unwrap_or_default());
+        let reach = self.reach().whole();
+        let mut ahead = Ahead::new(reach);
+        let begin = |position, left: &[Option<Location>]| {
+            let count = reach.together(left);
+            let fetching = self.begin_fetch(index, left.get(..count).unwrap_or_default());
+            Ok(Group { position, count, fetching: Some(fetching) })
+        };
+        while let Some(Group { position, count, fetching }) = ahead.next(&places, begin)? {
+            let group = places.get(position..position + count).unwrap_or_default();
+            let fetched = match fetching {
+                Some(fetching) => fetching.and_then(|fetching| self.end_fetch(index, group, fetching)),
+                None => self.fetch(index, group),
+            };
             let mut fetched = match fetched {
                 Err(error @ RepoError::Store { .. }) => return Err(error),
                 fetched => fetched,
             };
-            for (number, place) in left.iter().enumerate().take(run) {
+            for (number, place) in group.iter().enumerate() {
                 let Some(place) = place else { continue };
                 let body = match &mut fetched {
                     Ok((start, bytes)) => self.body_in(index, place, *start, bytes, context),
@@ -299,7 +328,6 @@ impl ChunkReader {
                 };
                 take(position + number, body)?;
             }
-            position += run;
         }
         Ok(())
     }
@@ -419,30 +447,4 @@ impl Repository {
 
 fn not_indexed(chunk: &ChunkId) -> RepoError {
     RepoError::ChunkLost { chunk: *chunk, why: "no pack in the store holds it".into() }
-}
-
-/// How many of the first places can be fetched in one request of so many bytes: at least one.
-fn coalesce(places: &[Option<Location>], bytes_max: u64) -> usize {
-    let Some(Some(first)) = places.first() else { return 1 };
-    let start = u64::from(first.frame.offset);
-    let mut previous = first;
-    let mut count = 1;
-    let mut gaps = 0;
-    for place in places.iter().skip(1) {
-        let Some(place) = place else { break };
-        let gap = u64::from(place.frame.offset).checked_sub(end_of(previous));
-        let Some(gap) = gap.filter(|gap| place.pack == first.pack && *gap <= GAP_BYTES_MAX) else { break };
-        let span = end_of(place) - start;
-        gaps += gap;
-        if span > bytes_max || gaps * GAP_SHARE > span {
-            break;
-        }
-        previous = place;
-        count += 1;
-    }
-    count
-}
-
-fn end_of(place: &Location) -> u64 {
-    u64::from(place.frame.offset) + u64::from(place.frame.entry.stored_len)
 }

@@ -32,8 +32,11 @@ use plan::{FILES_AT_ONCE, Planned, Sketch, read_recipes};
 
 /// Pieces that are rebuilt at once, at most: each needs all its runs in memory.
 const REBUILDS_MAX: usize = 6;
-/// Workers beyond the threads that may compute: some always wait, for the store or for a run that another one fetches.
+const REBUILDS_FAR: usize = 12;
+/// Workers beyond the threads that may compute: some always wait, for the store or for a run that another one fetches,
 const WAITING: usize = 2;
+/// and more of them for a store that is far, which takes a while to answer.
+const WAITING_FAR: usize = 8;
 
 /// A table to be rebuilt.
 pub(crate) struct SweptFile {
@@ -127,8 +130,10 @@ pub(crate) fn sweep<T: SweepTarget>(reader: &ChunkReader, files: &[SweptFile], t
     let mut sweep = Sweep { reader, files, target, job, cache: RunCache::default(), names: RunNames::default(), states: Vec::new() };
     let planned = sweep.plan()?;
     let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
+    let is_far = reader.repository().store().is_far();
+    let (waiting, most) = if is_far { (WAITING_FAR, REBUILDS_FAR) } else { (WAITING, REBUILDS_MAX) };
     std::thread::scope(|scope| {
-        for _ in 0..job.threads.saturating_add(WAITING).min(REBUILDS_MAX) {
+        for _ in 0..job.threads.saturating_add(waiting).min(most) {
             scope.spawn(|| {
                 fault.note(ReadContext::new().map_err(OpsError::from).and_then(|mut context| {
                     let mut rebuilder = Rebuilder::default();

@@ -8,6 +8,7 @@ mod aws_profile;
 mod az;
 pub mod classes;
 mod cloud;
+mod fetching;
 mod gs;
 pub mod location;
 pub mod options;
@@ -33,6 +34,7 @@ use tokio::runtime::Runtime;
 
 use crate::error::{RepoError, Result};
 
+pub use fetching::Fetching;
 pub use location::{Location, Protocol};
 pub use options::StoreOptions;
 pub use variables::Variables;
@@ -300,17 +302,7 @@ impl Store {
     /// # Errors
     /// `Missing`, `Store`.
     pub fn get_range(&self, path: &str, start: u64, end: u64) -> Result<Bytes> {
-        let range = Some(GetRange::Bounded(start..end));
-        self.run(RequestKind::Get, path, |store, at| async move {
-            match read(&*store, &at, range, u64::MAX).await {
-                // Stores refuse a range that begins behind the end: an object was cut short, which is damage and no failure.
-                Err(error @ object_store::Error::Generic { .. }) if !wire::got_no_answer(&error) => match store.head(&at).await {
-                    Ok(meta) if meta.size <= start => Ok(Bytes::new()),
-                    _ => Err(error),
-                },
-                read => read.map(|(_, bytes)| bytes),
-            }
-        })
+        self.run(RequestKind::Get, path, |store, at| fetching::range(store, at, start, end))
     }
 
     /// The size of an object, `None` if there is none.
