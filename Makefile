@@ -7,6 +7,7 @@
 CACHE := $(HOME)/.cache/esker
 CARGO_TARGET_DIR ?= $(CACHE)/target
 PREFIX ?= /usr/local
+STORE ?= folder
 ARGS ?=
 FUZZ_SECONDS ?= 60
 MINUTES ?= 10
@@ -22,7 +23,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 export ESKER_READER_PYTHON := $(READER_PYTHON)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-memory bench-scale fuzz torture clean-cache
+.PHONY: help setup build install demo test lint bench bench-peers bench-sorted bench-link bench-memory bench-scale fuzz torture
+.PHONY: clean-cache
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r target what; do printf '  make %-14s %s\n' "$$target" "$$what"; done
@@ -36,8 +38,9 @@ build: setup ## compile everything, tests included
 install: build ## copy esker to PREFIX/bin (/usr/local/bin)
 	install -D -m 755 $(BIN)/esker $(DESTDIR)$(PREFIX)/bin/esker
 
-demo: build ## back up a sample cluster, break things, and restore it
-	$(BIN)/esker-demo $(BIN)/esker
+demo: build ## back up a sample cluster, break things, and restore it; STORE=garage for a repository in S3
+	@[ "$(STORE)" = folder ] || scripts/setup stores
+	$(BIN)/esker-demo $(BIN)/esker --store $(STORE)
 
 test: setup ## run all tests, those of the independent reader too (lint is separate)
 	@scripts/setup reader
@@ -63,6 +66,11 @@ bench-sorted: build ## stored bytes of every reference workload; ARGS="--workloa
 	@scripts/setup bench
 	$(BIN)/esker-bench sorted $(ARGS)
 
+bench-link: build ## backups and a restore over a link of 1 Gbit/s to Garage, beside rustic; ARGS="--mbit 100" for another
+	@scripts/setup bench
+	@scripts/setup stores
+	$(BIN)/esker-bench link $(ARGS)
+
 bench-memory: build ## peak memory at 100,000 and at 1,000,000 chunks
 	@scripts/setup bench
 	$(BIN)/esker-bench memory $(ARGS)
@@ -74,9 +82,11 @@ bench-scale: build ## every verb on a repository of ten million chunks, and on a
 fuzz: setup ## fuzz every decoder, FUZZ_SECONDS (60) each
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: setup ## tables with random options, then writers and prunes in random orders, MINUTES (10) each
+torture: setup ## tables with random options, then writers and prunes in random orders, MINUTES (10) each; outages of minutes
 	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test torture -- --nocapture
 	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test interleavings -- --nocapture every_committed
+	@scripts/setup stores
+	cargo test --release --locked --workspace --test user -- --ignored verbs_wait_for_minutes
 
 clean-cache: ## remove compiled code, benchmark folders and the reader's Python environment
 	rm -rf $(CACHE)

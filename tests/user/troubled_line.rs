@@ -2,78 +2,26 @@
 //! again.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use esker_testkit::server::garage::{BUCKET, Garage};
 use esker_testkit::server::http::Request;
-use esker_testkit::server::troubled::{Trouble, TroubledLine};
+use esker_testkit::server::troubled::Trouble;
 use esker_testkit::tree::assert_same_tree;
 use serde_json::Value;
 
-use crate::kit::{Esker, host, noise, number};
-
-/// The service: Garage, and a line to it.
-struct Service {
-    garage: Arc<Garage>,
-    line: TroubledLine,
-}
-
-impl Service {
-    fn new() -> Self {
-        Self::of(Garage::shared())
-    }
-
-    fn of(garage: Arc<Garage>) -> Self {
-        let line = TroubledLine::to(garage.port());
-        Self { garage, line }
-    }
-
-    /// Someone whose requests go over the line.
-    fn user(&self, prefix: &str) -> Esker {
-        let mut variables = self.garage.variables();
-        variables[0].1 = self.line.endpoint();
-        let mut esker = Esker::in_store(&format!("s3://{BUCKET}/troubled/{prefix}"), variables);
-        esker.options = vec!["retry_seconds=60".into()];
-        esker
-    }
-}
-
-/// A folder of noise that fills several small packs, and a later one that shares most of it.
-fn sources(esker: &Esker) -> [PathBuf; 2] {
-    [0, 1].map(|day| {
-        let folder = esker.path(&format!("day{day}"));
-        fs::create_dir(&folder).unwrap();
-        for file in 0..4 {
-            let seed = if file == 3 { 10 + day } else { file };
-            fs::write(folder.join(format!("file{file}")), noise(seed, 300_000)).unwrap();
-        }
-        folder
-    })
-}
-
-/// What makes a repository with small chunks, and packs of 128 KiB.
-const INIT: [&str; 9] = ["init", "--pack-size", "131072", "--chunk-min", "16384", "--chunk-avg", "65536", "--chunk-max", "131072"];
-
-fn init(esker: &Esker) {
-    esker.run(&INIT).exits(0);
-}
-
-fn backup(label: &str, folder: &std::path::Path) -> Vec<String> {
-    ["backup", "--json", "--label", label, "--host", &host("h", folder)].map(str::to_owned).to_vec()
-}
+use crate::kit::{Esker, SMALL_PACKS, Service, backup_of, noise, noisy_days, number};
 
 /// Every verb once; each must get through. Gives how many requests failed.
 fn all_verbs(esker: &Esker) -> u64 {
-    let [first, second] = sources(esker);
+    let [first, second] = noisy_days(esker);
     let mut failed = 0;
     let mut count = |report: &Value| failed += number(&report["requests"], "failed");
-    count(&esker.json(&INIT, 0));
+    count(&esker.json(&SMALL_PACKS, 0));
     // No engine is in the folders: that is a warning.
-    count(&esker.run(&backup("first", &first)).exits(4).json());
-    count(&esker.run(&backup("second", &second)).exits(4).json());
+    count(&esker.run(&backup_of("first", &first)).exits(4).json());
+    count(&esker.run(&backup_of("second", &second)).exits(4).json());
     for args in [&["list"][..], &["show", "first"], &["stats"], &["diff", "first", "second"], &["fsck", "--level", "files"]] {
         count(&esker.json(args, 0));
     }
@@ -117,46 +65,30 @@ fn every_verb_gets_through_all_kinds_of_trouble() {
 fn a_write_whose_answer_was_lost_is_made_again_and_harms_nothing() {
     let service = Service::new();
     let esker = service.user("lost");
-    init(&esker);
-    let [first, _] = sources(&esker);
+    esker.run(&SMALL_PACKS).exits(0);
+    let [first, _] = noisy_days(&esker);
     let mut seen = std::collections::HashSet::new();
     service.line.choose(move |_, request: &Request| {
         (request.method == "PUT" && seen.insert(request.target.clone())).then_some(Trouble::LoseAnswer)
     });
-    let report = esker.run(&backup("all-twice", &first)).exits(4).json();
+    let report = esker.run(&backup_of("all-twice", &first)).exits(4).json();
     assert!(number(&report["requests"], "failed") * 2 >= number(&report["requests"], "put"), "{report}");
     service.line.heal();
     assert_eq!(esker.json(&["fsck", "--level", "files"], 0)["findings"], Value::Array(Vec::new()));
 }
 
 #[test]
-fn a_store_that_goes_away_for_a_while_is_waited_for_aloud() {
-    let service = Service::new();
-    let esker = service.user("away");
-    init(&esker);
-    let [first, _] = sources(&esker);
-    let mut gone_since = None;
-    service.line.choose(move |number, _| {
-        let away = number > 8 && gone_since.get_or_insert_with(Instant::now).elapsed() < Duration::from_secs(9);
-        away.then_some(Trouble::Refuse)
-    });
-    let run = esker.run(&backup("patient", &first)).exits(4);
-    assert!(run.stderr.contains("the store has not answered for"), "{}", run.stderr);
-    esker.run(&["fsck", "--level", "files"]).exits(0);
-}
-
-#[test]
 fn a_store_that_stays_away_ends_every_verb_with_the_objects_name_and_it_can_be_run_again() {
     let service = Service::new();
     let mut esker = service.user("gone");
-    init(&esker);
-    let [first, second] = sources(&esker);
-    esker.run(&backup("first", &first)).exits(4);
+    esker.run(&SMALL_PACKS).exits(0);
+    let [first, second] = noisy_days(&esker);
+    esker.run(&backup_of("first", &first)).exits(4);
     esker.options = vec!["retry_seconds=0".into()];
     let target = esker.path("restored").display().to_string();
     let verbs: [(Vec<String>, i32); 6] = [
         (["list"].map(str::to_owned).to_vec(), 0),
-        (backup("second", &second), 4),
+        (backup_of("second", &second), 4),
         (["stats"].map(str::to_owned).to_vec(), 0),
         (["fsck", "--level", "data"].map(str::to_owned).to_vec(), 0),
         (["restore", "first", "--target", &target].map(str::to_owned).to_vec(), 0),
@@ -199,24 +131,24 @@ fn a_store_that_stays_away_ends_every_verb_with_the_objects_name_and_it_can_be_r
 fn a_refusal_in_the_middle_is_final_and_names_the_credentials() {
     let service = Service::new();
     let esker = service.user("refused");
-    init(&esker);
-    let [first, _] = sources(&esker);
+    esker.run(&SMALL_PACKS).exits(0);
+    let [first, _] = noisy_days(&esker);
     let is_pack = |request: &Request| request.method == "PUT" && request.target.contains("/packs/");
     service.line.choose(move |_, request| is_pack(request).then_some(Trouble::Answer(403, "AccessDenied")));
     let began = Instant::now();
-    esker.run(&backup("no", &first)).exits(1).says("cannot write packs/").says("403 AccessDenied").says("access key GK31c2f2…");
+    esker.run(&backup_of("no", &first)).exits(1).says("cannot write packs/").says("403 AccessDenied").says("access key GK31c2f2…");
     assert!(began.elapsed() < Duration::from_secs(20));
     service.line.heal();
-    esker.run(&backup("yes", &first)).exits(4);
+    esker.run(&backup_of("yes", &first)).exits(4);
 }
 
 #[test]
 fn a_pack_that_is_not_found_is_damage_and_none_once_it_is_back() {
     let service = Service::new();
     let esker = service.user("lost-pack");
-    init(&esker);
-    let [first, _] = sources(&esker);
-    esker.run(&backup("first", &first)).exits(4);
+    esker.run(&SMALL_PACKS).exits(0);
+    let [first, _] = noisy_days(&esker);
+    esker.run(&backup_of("first", &first)).exits(4);
     let is_data = |request: &Request| request.method == "GET" && request.target.contains("/packs/data/");
     service.line.choose(move |_, request| is_data(request).then_some(Trouble::Answer(404, "NoSuchKey")));
     let target = esker.path("restored").display().to_string();
@@ -238,7 +170,7 @@ fn a_line_that_stands_still_is_given_up_and_a_slow_one_is_not() {
     esker.options.push("stall_seconds=2".into());
     // One pack of 3 MiB at 400 KiB/s takes four times as long as a line may stand still.
     service.line.throttle(400 << 10);
-    let report = esker.run(&backup("slow", &source)).exits(4).json();
+    let report = esker.run(&backup_of("slow", &source)).exits(4).json();
     assert_eq!(number(&report["requests"], "failed"), 0, "{report}");
     service.line.heal();
     let mut stalled = 0;
@@ -256,8 +188,8 @@ fn a_line_that_stands_still_is_given_up_and_a_slow_one_is_not() {
 fn a_backup_killed_with_packs_on_their_way_is_run_again() {
     let service = Service::new();
     let esker = service.user("killed");
-    init(&esker);
-    let [first, _] = sources(&esker);
+    esker.run(&SMALL_PACKS).exits(0);
+    let [first, _] = noisy_days(&esker);
     service.line.delay(Duration::from_millis(100));
     // Four packs are on their way at once: with the sixth the first was acknowledged.
     let packs = Arc::new(AtomicU32::new(0));
@@ -266,7 +198,7 @@ fn a_backup_killed_with_packs_on_their_way_is_run_again() {
         seen.fetch_add(u32::from(request.method == "PUT" && request.target.contains("/packs/")), Ordering::SeqCst);
         None
     });
-    let mut child = esker.start(&backup("again", &first));
+    let mut child = esker.start(&backup_of("again", &first));
     while packs.load(Ordering::SeqCst) < 6 {
         std::thread::sleep(Duration::from_millis(5));
         assert!(child.try_wait().unwrap().is_none(), "it was faster than its killer");
@@ -275,28 +207,7 @@ fn a_backup_killed_with_packs_on_their_way_is_run_again() {
     child.wait().unwrap();
     service.line.heal();
     assert_eq!(esker.labels(), Vec::<String>::new());
-    let report = esker.run(&backup("again", &first)).exits(4).json();
+    let report = esker.run(&backup_of("again", &first)).exits(4).json();
     assert!(number(&report, "left_over_bytes") > 0, "{report}");
-    esker.run(&["fsck", "--level", "files"]).exits(0);
-}
-
-#[test]
-fn a_store_killed_in_the_middle_of_a_backup_loses_nothing_that_it_acknowledged() {
-    let service = Service::of(Arc::new(Garage::start()));
-    let esker = service.user("power");
-    init(&esker);
-    let [first, _] = sources(&esker);
-    service.line.delay(Duration::from_millis(50));
-    service.line.choose(|_, _| None);
-    let child = esker.start(&backup("through", &first));
-    while service.line.requests() < 12 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    service.garage.kill();
-    std::thread::sleep(Duration::from_secs(2));
-    service.garage.restart();
-    let report = esker.wait(child).exits(4).json();
-    assert!(number(&report["requests"], "failed") > 0, "{report}");
-    service.line.heal();
     esker.run(&["fsck", "--level", "files"]).exits(0);
 }

@@ -30,6 +30,7 @@ pub mod session;
 pub mod store;
 pub mod tables;
 pub mod view;
+mod windows;
 pub mod writer;
 
 pub use environment::{Environment, SystemEnvironment};

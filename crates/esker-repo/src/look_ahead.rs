@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use esker_format::layout::PackKind;
 use esker_format::pack::pack_kind_of;
 
@@ -79,7 +80,15 @@ pub(crate) struct Group {
     /// How many.
     pub(crate) count: usize,
     /// None if the cache had it a moment ago.
-    pub(crate) fetching: Option<Result<Fetching>>,
+    pub(crate) asked: Option<Result<Asked>>,
+}
+
+/// Bytes of a pack that were asked for.
+pub(crate) enum Asked {
+    /// They are here already.
+    Here(Bytes),
+    /// They are among those from here on.
+    Coming(u64, Fetching),
 }
 
 /// Groups that are on their way, in order.

@@ -65,16 +65,16 @@ impl Repository {
     pub fn backups_of(self: &Arc<Self>, manifests: &BTreeSet<ObjectId>) -> Result<Backups> {
         let fenced = fences(&self.store)?;
         let mut backups = Backups::default();
-        for id in manifests {
-            match self.read_object::<Manifest>(ObjectKind::Manifest, id) {
+        for (id, read) in self.read_objects::<Manifest>(ObjectKind::Manifest, manifests.iter().copied()) {
+            match read {
                 Ok(manifest) => {
                     let valid = !fenced.contains(&manifest.session) || self.is_valid_though_fenced(&manifest)?;
                     let standing = if valid { Standing::Valid } else { Standing::Undecided };
-                    backups.found.push(Backup { id: *id, manifest, standing });
+                    backups.found.push(Backup { id, manifest, standing });
                 }
                 // Forgotten between the listing and the reading.
                 Err(RepoError::Missing { .. }) => {}
-                Err(error) if error.is_damage() => backups.damaged.push((*id, error)),
+                Err(error) if error.is_damage() => backups.damaged.push((id, error)),
                 Err(error) => return Err(error),
             }
         }
@@ -126,8 +126,8 @@ impl Repository {
     /// `Store`; `Object` or `WrongName` for a damaged record.
     pub fn forgotten(&self) -> Result<BTreeMap<ObjectId, String>> {
         let mut forgotten = BTreeMap::new();
-        for id in ids(&self.store, ObjectKind::Forgotten)?.into_keys() {
-            match self.read_object::<Forgotten>(ObjectKind::Forgotten, &id) {
+        for (_, read) in self.read_objects::<Forgotten>(ObjectKind::Forgotten, ids(&self.store, ObjectKind::Forgotten)?.into_keys()) {
+            match read {
                 Ok(record) => forgotten.extend(record.objects),
                 // A record of packs that no backup names any more, removed since it was listed.
                 Err(RepoError::Missing { .. }) => {}

@@ -70,8 +70,8 @@ impl Repository {
     pub fn notes(&self) -> Result<Notes> {
         let mut notes = BTreeMap::new();
         let mut state = Notes::default();
-        for id in ids(&self.store, ObjectKind::Note)?.into_keys() {
-            match self.read_object::<Note>(ObjectKind::Note, &id) {
+        for (id, read) in self.read_objects::<Note>(ObjectKind::Note, ids(&self.store, ObjectKind::Note)?.into_keys()) {
+            match read {
                 Ok(note) => drop(notes.insert(id, note)),
                 Err(error) if error.is_damage() => state.damaged.push(error),
                 Err(error) => return Err(error),
@@ -120,8 +120,10 @@ impl Repository {
     pub fn verifications(&self) -> Result<Verifications> {
         let mut records = Vec::new();
         let mut state = Verifications::default();
-        for id in ids(&self.store, ObjectKind::Verification)?.into_keys() {
-            match self.read_object::<Verification>(ObjectKind::Verification, &id) {
+        for (_, read) in
+            self.read_objects::<Verification>(ObjectKind::Verification, ids(&self.store, ObjectKind::Verification)?.into_keys())
+        {
+            match read {
                 Ok(record) => records.push(record),
                 Err(error) if error.is_damage() => state.damaged.push(error),
                 Err(error) => return Err(error),

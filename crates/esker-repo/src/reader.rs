@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use esker_format::layout::PackName;
+use esker_format::layout::{PackKind, PackName};
 use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
 use esker_format::{ChunkId, FormatError};
 
 use crate::error::{RepoError, Result};
 use crate::frame_cache::FrameCache;
 use crate::index::{Index, Location, PackEntry, SharedIndex};
-use crate::look_ahead::{Ahead, Group, Reach, end_of};
+use crate::look_ahead::{Ahead, Asked, Group, Reach, end_of};
 use crate::repository::Repository;
-use crate::store::Fetching;
 use crate::view::Viewer;
+use crate::windows::Windows;
 
 /// Bytes of a pack's end that are fetched first when its table is wanted.
 const TAIL_GUESS: u64 = 64 << 10;
@@ -33,6 +33,7 @@ pub struct ChunkReader {
     openers: Mutex<HashMap<PackName, Arc<FrameOpener>>>,
     /// Where frames are looked for before the store is asked, and kept that it sent.
     frames: Option<Arc<FrameCache>>,
+    windows: Windows,
     /// When a fresh look at the store last did not help.
     refreshed: Mutex<Option<Instant>>,
 }
@@ -73,6 +74,7 @@ impl ChunkReader {
             index: Mutex::new(index),
             openers: Mutex::new(HashMap::new()),
             frames: None,
+            windows: Windows::default(),
             refreshed: Mutex::new(None),
         }
     }
@@ -180,10 +182,10 @@ impl ChunkReader {
         let places: Vec<Option<Location>> =
             chunks.iter().map(|chunk| index.locate(chunk).map(|places| places.first().copied())).collect::<Result<_>>()?;
         let mut ahead = Ahead::new(self.reach());
-        while let Some(Group { position, count, fetching }) = ahead.next(&places, |at, left| self.begin_group(&index, at, left))? {
+        while let Some(Group { position, count, asked }) = ahead.next(&places, |at, left| self.begin_group(&index, at, left))? {
             let group = places.get(position..position + count).unwrap_or_default();
-            let fetching = match fetching {
-                Some(fetching) => fetching,
+            let asked = match asked {
+                Some(asked) => asked,
                 None => match self.cached(&index, group, context)? {
                     Some(plain) => {
                         take(position, None, &plain)?;
@@ -192,7 +194,7 @@ impl ChunkReader {
                     None => self.begin_fetch(&index, group),
                 },
             };
-            let mut fetched = fetching.and_then(|fetching| self.end_fetch(&index, group, fetching));
+            let mut fetched = asked.and_then(|asked| self.end_fetch(&index, group, asked));
             for (offset, place) in group.iter().map(Option::as_ref).enumerate() {
                 let Some(chunk) = chunks.get(position + offset) else { break };
                 let first_try = match (&mut fetched, place) {
@@ -219,10 +221,10 @@ impl ChunkReader {
         if let (Some(cache), Some(Some(place))) = (&self.frames, left.first())
             && cache.has(&index.pack(place.pack)?.name.id, &place.frame)
         {
-            return Ok(Group { position, count: 1, fetching: None });
+            return Ok(Group { position, count: 1, asked: None });
         }
         let count = self.together(index, left)?;
-        Ok(Group { position, count, fetching: Some(self.begin_fetch(index, left.get(..count).unwrap_or_default())) })
+        Ok(Group { position, count, asked: Some(self.begin_fetch(index, left.get(..count).unwrap_or_default())) })
     }
 
     /// The chunk at the first of these places, if the cache has it whole.
@@ -257,18 +259,43 @@ impl ChunkReader {
         self.end_fetch(index, places, self.begin_fetch(index, places)?)
     }
 
-    fn begin_fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<Fetching> {
+    fn begin_fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<Asked> {
         let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
             return Err(RepoError::Internal("nothing to fetch".into()));
         };
-        let path = index.pack(first.pack)?.name.path();
-        Ok(self.repository.store.begin_range(&path, u64::from(first.frame.offset), end_of(&last)))
+        let (start, end) = (u64::from(first.frame.offset), end_of(&last));
+        let (name, store) = (index.pack(first.pack)?.name, &self.repository.store);
+        if !self.has_windows(&name) || !Windows::takes(end - start) {
+            return Ok(Asked::Coming(start, store.begin_range(&name.path(), start, end)));
+        }
+        if let Some(bytes) = self.windows.get(&name, start, end) {
+            return Ok(Asked::Here(bytes));
+        }
+        let (start, end) = Windows::around(start, end);
+        Ok(Asked::Coming(start, store.begin_range(&name.path(), start, end)))
     }
 
-    fn end_fetch(&self, index: &Index, places: &[Option<Location>], fetching: Fetching) -> Result<(u64, BytesMut)> {
-        let bytes = self.repository.store.wait_for(fetching)?;
-        let Some(first) = places.first().copied().flatten() else { return Err(RepoError::Internal("nothing to fetch".into())) };
+    fn has_windows(&self, pack: &PackName) -> bool {
+        pack.kind == PackKind::Meta && self.repository.store.is_far()
+    }
+
+    fn end_fetch(&self, index: &Index, places: &[Option<Location>], asked: Asked) -> Result<(u64, BytesMut)> {
+        let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
+            return Err(RepoError::Internal("nothing to fetch".into()));
+        };
         let (start, pack) = (u64::from(first.frame.offset), index.pack(first.pack)?);
+        let bytes = match asked {
+            Asked::Here(bytes) => bytes,
+            Asked::Coming(from, fetching) => {
+                let bytes = self.repository.store.wait_for(fetching)?;
+                if self.has_windows(&pack.name) {
+                    self.windows.keep(pack.name, from, bytes.clone());
+                }
+                // Fewer of them are there if the pack was cut short.
+                let at = |offset: u64| usize::try_from(offset - from).unwrap_or(usize::MAX).min(bytes.len());
+                bytes.slice(at(start)..at(end_of(&last)))
+            }
+        };
         if let Some(cache) = &self.frames {
             for Location { frame, .. } in places.iter().flatten() {
                 let from = usize::try_from(u64::from(frame.offset).saturating_sub(start)).unwrap_or(usize::MAX);
@@ -306,13 +333,12 @@ impl ChunkReader {
         let mut ahead = Ahead::new(reach);
         let begin = |position, left: &[Option<Location>]| {
             let count = reach.together(left);
-            let fetching = self.begin_fetch(index, left.get(..count).unwrap_or_default());
-            Ok(Group { position, count, fetching: Some(fetching) })
+            Ok(Group { position, count, asked: Some(self.begin_fetch(index, left.get(..count).unwrap_or_default())) })
         };
-        while let Some(Group { position, count, fetching }) = ahead.next(&places, begin)? {
+        while let Some(Group { position, count, asked }) = ahead.next(&places, begin)? {
             let group = places.get(position..position + count).unwrap_or_default();
-            let fetched = match fetching {
-                Some(fetching) => fetching.and_then(|fetching| self.end_fetch(index, group, fetching)),
+            let fetched = match asked {
+                Some(asked) => asked.and_then(|asked| self.end_fetch(index, group, asked)),
                 None => self.fetch(index, group),
             };
             let mut fetched = match fetched {
@@ -369,6 +395,7 @@ impl ChunkReader {
 
     /// Tries every place of a chunk, then looks at the store afresh and tries again.
     fn read_anywhere(&self, context: &mut ReadContext, chunk: &ChunkId, first: RepoError) -> Result<Vec<u8>> {
+        self.windows.clear();
         let mut faults = Vec::new();
         for fresh in [false, true] {
             if fresh {

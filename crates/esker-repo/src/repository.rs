@@ -1,6 +1,6 @@
 //! Making and opening a repository.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,11 +21,13 @@ use crate::error::{RepoError, Result};
 use crate::frame_cache::RUN_CACHE_BYTES;
 use crate::keyring::{self, NewKey};
 use crate::known::Known;
-use crate::store::Store;
 use crate::store::probe::{Abilities, PROBES};
+use crate::store::{Fetching, Store};
 
 /// Bytes at which a writer closes a pack, unless the config says otherwise.
 pub const PACK_TARGET: u32 = 32 << 20;
+/// Small objects of a store that is far on their way at once, at most.
+const OBJECTS_AHEAD: usize = 16;
 
 /// How `init` makes a repository.
 pub struct InitOptions {
@@ -219,8 +221,31 @@ impl Repository {
     /// # Errors
     /// `Missing`, `WrongName`, `Object`, `Store`.
     pub fn read_object<R: Record>(&self, kind: ObjectKind, id: &ObjectId) -> Result<R> {
+        self.end_object(kind, id, self.begin_object(kind, id))
+    }
+
+    /// Reads hash-named objects, in this order; several are on their way at once where the store is far.
+    pub fn read_objects<R: Record>(
+        &self,
+        kind: ObjectKind,
+        ids: impl IntoIterator<Item = ObjectId>,
+    ) -> impl Iterator<Item = (ObjectId, Result<R>)> {
+        let (mut ids, mut coming) = (ids.into_iter(), VecDeque::new());
+        let most = if self.store.is_far() { OBJECTS_AHEAD } else { 1 };
+        std::iter::from_fn(move || {
+            coming.extend(ids.by_ref().take(most - coming.len()).map(|id| (id, self.begin_object(kind, &id))));
+            let (id, fetching) = coming.pop_front()?;
+            Some((id, self.end_object(kind, &id, fetching)))
+        })
+    }
+
+    fn begin_object(&self, kind: ObjectKind, id: &ObjectId) -> Fetching {
+        self.store.begin_get(&object_path(kind, id), (CONTROL_PLAIN_MAX + OVERHEAD) as u64)
+    }
+
+    fn end_object<R: Record>(&self, kind: ObjectKind, id: &ObjectId, fetching: Fetching) -> Result<R> {
+        let bytes = self.store.wait_for(fetching)?;
         let path = object_path(kind, id);
-        let bytes = self.store.get(&path, (CONTROL_PLAIN_MAX + OVERHEAD) as u64)?;
         if ObjectId::of(&bytes) != *id {
             return Err(RepoError::WrongName { path });
         }

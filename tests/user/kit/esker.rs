@@ -74,6 +74,11 @@ impl Esker {
         self.path("repo")
     }
 
+    /// The repository as it is named on a command line.
+    pub fn location(&self) -> String {
+        self.location.clone().unwrap_or_else(|| self.repo().display().to_string())
+    }
+
     pub fn cache(&self) -> PathBuf {
         self.path("cache")
     }
@@ -98,8 +103,7 @@ impl Esker {
         // Nobody's profile is read, and no machine's metadata service is asked.
         command.env("HOME", self.folder()).env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        let location = self.location.as_ref().map_or_else(|| self.repo().into_os_string(), Into::into);
-        command.env("ESKER_REPO", location).env("ESKER_CACHE_DIR", self.cache()).env("ESKER_TEST_CHEAP_KEYS", "1");
+        command.env("ESKER_REPO", self.location()).env("ESKER_CACHE_DIR", self.cache()).env("ESKER_TEST_CHEAP_KEYS", "1");
         if let Some(passphrase) = &self.passphrase {
             command.env("ESKER_PASSPHRASE", passphrase);
         }

@@ -16,6 +16,9 @@ use crate::job::{FirstFault, Job};
 /// Stored bytes that one thread takes on at a time: about one request.
 const STRETCH_BYTES: u64 = 8 << 20;
 
+/// Threads beyond those that may compute if the store that is read is far: some always wait for it.
+const WAITING_FAR: usize = 2;
+
 /// Where a chunk stands in the repository that is read; of one that is nowhere, the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
@@ -70,7 +73,8 @@ impl<'a> Mover<'a> {
         let stretches = self.cut(missing, |place| place.stored_len, STRETCH_BYTES, true)?;
         let (next, fault) = (AtomicUsize::new(0), FirstFault::default());
         std::thread::scope(|scope| {
-            for _ in 0..self.job.threads.clamp(1, stretches.len().max(1)) {
+            let waiting = if self.source.repository().store().is_far() { WAITING_FAR } else { 0 };
+            for _ in 0..self.job.threads.saturating_add(waiting).clamp(1, stretches.len().max(1)) {
                 scope.spawn(|| fault.note(self.work(&stretches, &next, &fault)));
             }
         });

@@ -143,8 +143,10 @@ impl Check<'_> {
     }
 
     fn read_forgotten(&mut self) -> Result<()> {
-        for id in ids(self.repository.store(), ObjectKind::Forgotten)?.into_keys() {
-            match self.repository.read_object::<Forgotten>(ObjectKind::Forgotten, &id) {
+        let repository = self.repository;
+        let records = ids(repository.store(), ObjectKind::Forgotten)?.into_keys();
+        for (_, read) in repository.read_objects::<Forgotten>(ObjectKind::Forgotten, records) {
+            match read {
                 Ok(record) => self.forgotten.extend(record.objects),
                 // A prune removed it since it was listed: no backup names its packs any more.
                 Err(RepoError::Missing { .. }) => {}
@@ -157,8 +159,9 @@ impl Check<'_> {
     /// Segments that a job wrote must be there, or stand in another that replaces them; what they name must be there.
     fn segments(&mut self) -> Result<()> {
         let mut named = Vec::new();
-        for id in self.listing.segments.keys().copied().collect::<Vec<_>>() {
-            match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, &id) {
+        let (repository, segments) = (self.repository, self.listing.segments.keys().copied().collect::<Vec<_>>());
+        for (_, read) in repository.read_objects::<IndexSegment>(ObjectKind::IndexSegment, segments) {
+            match read {
                 Ok(segment) => {
                     self.replaced.extend(segment.replaces);
                     named.extend(segment.packs.into_iter().map(|pack| pack.name));
@@ -240,8 +243,9 @@ impl Check<'_> {
     }
 
     fn readable<R: Record>(&mut self, kind: ObjectKind) -> Result<()> {
-        for id in ids(self.repository.store(), kind)?.into_keys() {
-            match self.repository.read_object::<R>(kind, &id) {
+        let repository = self.repository;
+        for (_, read) in repository.read_objects::<R>(kind, ids(repository.store(), kind)?.into_keys()) {
+            match read {
                 // A prune removed it since it was listed.
                 Ok(_) | Err(RepoError::Missing { .. }) => {}
                 Err(error) => self.tolerate(error)?,

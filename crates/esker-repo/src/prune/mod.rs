@@ -432,11 +432,11 @@ impl Prune<'_> {
 
     /// Records of packs that no backup names any more.
     fn remove_records(&self, records: &[ObjectId], written: &BTreeSet<ObjectId>) -> Result<()> {
-        for id in records {
-            match self.repository.read_object::<Forgotten>(ObjectKind::Forgotten, id) {
+        for (id, read) in self.repository.read_objects::<Forgotten>(ObjectKind::Forgotten, records.iter().copied()) {
+            match read {
                 Ok(record) if record.kind == ForgottenKind::Pack && !record.objects.iter().any(|(pack, _)| written.contains(pack)) => {
                     // One that is locked goes with a later prune.
-                    self.repository.store.delete_unless_locked(&object_path(ObjectKind::Forgotten, id))?;
+                    self.repository.store.delete_unless_locked(&object_path(ObjectKind::Forgotten, &id))?;
                 }
                 Ok(_) | Err(RepoError::Missing { .. }) => {}
                 Err(error) => return Err(error),

@@ -289,12 +289,7 @@ impl Store {
     /// # Errors
     /// `Missing`, `Store`.
     pub fn get(&self, path: &str, limit: u64) -> Result<Bytes> {
-        let (size, bytes) = self.run(RequestKind::Get, path, |store, at| async move { read(&*store, &at, None, limit).await })?;
-        if size <= limit {
-            Ok(bytes)
-        } else {
-            Err(store_error("read", path, format!("it has {size} bytes, over the limit of {limit}"), false))
-        }
+        self.run(RequestKind::Get, path, |store, at| fetching::whole(store, at, limit))
     }
 
     /// Reads `end - start` bytes from `start`; fewer if the object ends before.

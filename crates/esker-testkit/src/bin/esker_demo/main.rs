@@ -7,6 +7,7 @@
 
 mod console;
 mod folder;
+mod place;
 mod sample;
 mod shell;
 mod story;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use clap::Parser;
 
 use folder::WorkFolder;
+use place::{Place, StoreKind};
 use story::Story;
 
 /// What went other than promised, or why the demo could not go on.
@@ -32,6 +34,9 @@ struct Arguments {
     /// Entries of each space on each host, about 105 bytes each
     #[arg(long, default_value_t = 150_000, value_parser = clap::value_parser!(u64).range(2_000..))]
     entries: u64,
+    /// Where the repository stands
+    #[arg(long, value_enum, default_value_t = StoreKind::Folder)]
+    store: StoreKind,
     /// Keep the folder that everything happened in
     #[arg(long)]
     keep: bool,
@@ -51,14 +56,14 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     let started = Instant::now();
     let esker = find_esker(arguments.esker.as_deref())?;
     let folder = WorkFolder::make(arguments.keep)?;
-    let mut story = Story::begin(&esker, folder.path(), arguments.entries)?;
+    let mut story = Story::begin(&esker, folder.path(), Place::open(arguments.store, folder.path())?, arguments.entries)?;
     story.back_up_three_times()?;
     story.look()?;
     story.verify()?;
     story.restore_all()?;
     story.forget_one()?;
     story.damage()?;
-    story.sum_up();
+    story.sum_up()?;
     println!("\nAll as promised, in {:.0} s.", started.elapsed().as_secs_f64());
     if arguments.keep {
         println!("Everything is kept in {}", folder.path().display());

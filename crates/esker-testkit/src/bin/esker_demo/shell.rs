@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::place::Place;
 use crate::{Outcome, console};
 
-/// The repository, as the commands name it.
+/// The repository's folder, or its prefix in a bucket.
 pub const REPO: &str = "repo";
 const PASSPHRASE: &str = "a passphrase for the demo";
 const CACHE: &str = "cache";
@@ -15,6 +16,7 @@ const CACHE: &str = "cache";
 pub struct Shell {
     esker: PathBuf,
     folder: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 /// What a command said.
@@ -27,10 +29,17 @@ pub struct Said {
 
 impl Shell {
     /// Commands run `esker` in `folder`; prints how they are told repository and passphrase.
-    pub fn open(esker: &Path, folder: &Path) -> Self {
+    pub fn open(esker: &Path, folder: &Path, place: &Place) -> Self {
         console::command(&format!("cd {}", folder.display()));
-        console::command(&format!("export ESKER_REPO={REPO} ESKER_CACHE_DIR={CACHE} ESKER_PASSPHRASE='{PASSPHRASE}'"));
-        Self { esker: esker.to_path_buf(), folder: folder.to_path_buf() }
+        let mut variables = place.variables();
+        for (name, value) in &variables {
+            console::command(&format!("export {name}={value}"));
+        }
+        let repo = place.name_of(REPO);
+        console::command(&format!("export ESKER_REPO={repo} ESKER_CACHE_DIR={CACHE} ESKER_PASSPHRASE='{PASSPHRASE}'"));
+        let own = [("ESKER_REPO", repo.as_str()), ("ESKER_CACHE_DIR", CACHE), ("ESKER_PASSPHRASE", PASSPHRASE)];
+        variables.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        Self { esker: esker.to_path_buf(), folder: folder.to_path_buf(), variables }
     }
 
     /// Prints and runs a command that must end with `exit_code`.
@@ -44,7 +53,7 @@ impl Shell {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ESKER_")) {
             command.env_remove(name);
         }
-        command.envs([("ESKER_REPO", REPO), ("ESKER_CACHE_DIR", CACHE), ("ESKER_PASSPHRASE", PASSPHRASE)]);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let started = Instant::now();
         let output = command.output().map_err(|error| format!("cannot run {}: {error}", self.esker.display()))?;
         let seconds = started.elapsed().as_secs_f64();

@@ -1,11 +1,9 @@
 //! What happens, in order.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use esker_testkit::tree::{NodeKind, copy_tree, inventory, tree_bytes};
-
+use crate::place::Place;
 use crate::sample::{HOSTS, PARTITIONS, SPACES, Sample, Spread, host_arguments};
 use crate::shell::{REPO, Said, Shell};
 use crate::table::{self, Row};
@@ -13,6 +11,8 @@ use crate::{Outcome, console};
 
 /// Days of writes between two backups.
 const DAYS_BETWEEN: u32 = 4;
+/// The copy that is damaged.
+const DAMAGED: &str = "damaged";
 /// Exit codes of `esker`.
 const DONE: i32 = 0;
 const USAGE: i32 = 2;
@@ -20,26 +20,26 @@ const DAMAGE: i32 = 3;
 
 /// The demo so far.
 pub struct Story {
-    folder: PathBuf,
+    place: Place,
     shell: Shell,
     sample: Sample,
     rows: Vec<Row>,
     /// The largest data pack of the first backup, and its bytes: all of it is needed for as long as that backup stands.
-    first_pack: (PathBuf, u64),
+    first_pack: (String, u64),
 }
 
 impl Story {
     /// Loads the cluster and makes the repository.
-    pub fn begin(esker: &Path, folder: &Path, entries: u64) -> Outcome<Self> {
+    pub fn begin(esker: &Path, folder: &Path, place: Place, entries: u64) -> Outcome<Self> {
         console::chapter("A cluster and a repository");
         console::remark(&format!(
             "Loading {HOSTS} hosts with {SPACES} spaces of {PARTITIONS} partitions, {HOSTS} replicas of each, in NebulaGraph's \
              folders: {entries} entries for each space and host. The last host lags behind a little."
         ));
         let sample = Sample::load(folder, entries);
-        let shell = Shell::open(esker, folder);
+        let shell = Shell::open(esker, folder, &place);
         shell.run("init", DONE)?.print();
-        Ok(Self { folder: folder.to_path_buf(), shell, sample, rows: Vec::new(), first_pack: Default::default() })
+        Ok(Self { place, shell, sample, rows: Vec::new(), first_pack: Default::default() })
     }
 
     /// One first backup and two incrementals, with days of writes between them.
@@ -57,7 +57,7 @@ impl Story {
             said.print();
             self.rows.push(self.row(&label, &said)?);
             if number == 0 {
-                self.first_pack = largest_data_pack(&self.folder.join(REPO))?;
+                self.first_pack = largest_data_pack(&self.place)?;
             }
         }
         println!();
@@ -161,30 +161,30 @@ impl Story {
     /// Flips one byte in a copy of the repository: found, named, refused; and healed by the pack of the original.
     pub fn damage(&self) -> Outcome<()> {
         console::chapter("Damage on purpose: one byte of one pack, in a copy of the repository");
-        console::command(&format!("cp -r {REPO} damaged"));
-        copy_tree(&self.folder.join(REPO), &self.folder.join("damaged"));
+        console::command(&self.place.copy_command(REPO, DAMAGED, false));
+        self.place.copy_all(REPO, DAMAGED)?;
         let (pack, offset) = (&self.first_pack.0, self.first_pack.1 / 2);
-        invert_byte(&self.folder.join("damaged").join(pack), offset)
-            .map_err(|error| format!("cannot damage {}: {error}", pack.display()))?;
-        console::output(&format!("# byte {offset} of damaged/{} is now another one", pack.display()));
-        let said = self.shell.run("fsck --level files --repo damaged", DAMAGE)?;
+        self.place.invert_byte(&format!("{DAMAGED}/{pack}"), offset)?;
+        console::output(&format!("# byte {offset} of {DAMAGED}/{pack} is now another one"));
+        let damaged = self.place.name_of(DAMAGED);
+        let fsck = format!("fsck --level files --repo {damaged}");
+        let said = self.shell.run(&fsck, DAMAGE)?;
         said.print();
         println!("(exit code {DAMAGE})");
-        said.must_say(&format!("DAMAGE {}", pack.display()))?;
+        said.must_say(&format!("DAMAGE {pack}"))?;
         let first = &self.rows[0].label;
         for named in ["  backups: ", "  partitions: ", "  help: ", &format!("  file: {first} host"), "DAMAGED, level files"] {
             said.must_say(named)?;
         }
         println!();
         let target = "refused";
-        let refused = self.shell.run(&format!("restore {first} --repo damaged --target {target}"), DAMAGE)?;
+        let refused = self.shell.run(&format!("restore {first} --repo {damaged} --target {target}"), DAMAGE)?;
         refused.print_lines(|line| line.starts_with("esker: "));
         println!("(exit code {DAMAGE})\n");
         console::remark("The help says: bring the pack back from a copy of the store.");
-        console::command(&format!("cp {REPO}/packs/... damaged/packs/..."));
-        let copied = std::fs::copy(self.folder.join(REPO).join(pack), self.folder.join("damaged").join(pack));
-        copied.map_err(|error| format!("cannot bring the pack back: {error}"))?;
-        let said = self.shell.run("fsck --level files --repo damaged", DONE)?;
+        console::command(&self.place.copy_command(&format!("{REPO}/packs/..."), &format!("{DAMAGED}/packs/..."), true));
+        self.place.copy(&format!("{REPO}/{pack}"), &format!("{DAMAGED}/{pack}"))?;
+        let said = self.shell.run(&fsck, DONE)?;
         said.print_lines(|line| line.starts_with("outcome") || line.starts_with("backups"));
         said.must_say("whole, level files")?;
         println!();
@@ -194,14 +194,15 @@ impl Story {
     }
 
     /// The table.
-    pub fn sum_up(&self) {
+    pub fn sum_up(&self) -> Outcome<()> {
         console::chapter("Summary");
         table::print(&self.rows);
         let logical: u64 = self.rows.iter().map(|row| self.sample.size_of(&row.label).1).sum();
-        let held = tree_bytes(&self.folder.join(REPO));
+        let held = self.place.list(REPO)?.iter().map(|(_, bytes)| bytes).sum();
         println!("\n{HOSTS} hosts, {SPACES} spaces, {HOSTS} replicas of each partition; fsck at level engine. Time is that of the");
         println!("backup command, its passphrase's derivation included. {:.1} MiB were backed up; the repository", mib(logical));
         println!("takes {:.1} MiB, without what only the forgotten backup needed.", mib(held));
+        Ok(())
     }
 }
 
@@ -222,17 +223,10 @@ fn spread_of(show: &str) -> Outcome<BTreeMap<String, Spread>> {
     .collect()
 }
 
-/// The largest data pack of a repository and its bytes.
-fn largest_data_pack(repository: &Path) -> Outcome<(PathBuf, u64)> {
-    let packs = inventory(&repository.join("packs/data"));
-    let largest = packs.iter().filter(|(_, node)| node.kind == NodeKind::File).max_by_key(|(_, node)| node.size_bytes);
-    largest.map(|(name, node)| (Path::new("packs/data").join(name), node.size_bytes)).ok_or_else(|| "there is no data pack".to_owned())
-}
-
-/// Makes another byte of the one at `offset`.
-fn invert_byte(file: &Path, offset: u64) -> std::io::Result<()> {
-    let file = std::fs::File::options().read(true).write(true).open(file)?;
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, offset)?;
-    file.write_all_at(&[!byte[0]], offset)
+/// The largest data pack, by its path in the repository, and its bytes.
+fn largest_data_pack(place: &Place) -> Outcome<(String, u64)> {
+    let packs = place.list(&format!("{REPO}/packs/data"))?;
+    let largest = packs.into_iter().max_by_key(|(_, bytes)| *bytes).ok_or_else(|| "there is no data pack".to_owned())?;
+    let (path, bytes) = largest;
+    Ok((path.trim_start_matches(REPO).trim_start_matches('/').to_owned(), bytes))
 }
