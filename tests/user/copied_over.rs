@@ -46,7 +46,7 @@ fn copies_between_stores_and_folders_are_killed_run_again_and_whole() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(to.labels().contains(&"day1".to_owned()), false);
+        assert!(!to.labels().contains(&"day1".to_owned()));
         let report = to.run_command(&mut copy(from, to)).exits(0).json();
         assert!(number(&report["requests"], "failed") > 0, "{report}");
         service.line.heal();
