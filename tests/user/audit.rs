@@ -108,11 +108,11 @@ fn a_record_that_was_deleted_or_changed_is_found() {
     forget_what_was_seen(&esker);
     damaged(&esker, &[], "is missing: record");
     damaged(&esker, &["--log-only"], "is missing: record");
-    assert!(esker.run(&["fsck", "--no-remember"]).exits(3).text().contains("another record of the log follows it"));
     let mut flipped = bytes.clone();
     flipped[60] ^= 1;
     fs::write(&record, &flipped).unwrap();
     damaged(&esker, &[], "do not hash to its name");
+    assert!(esker.run(&["fsck", "--no-remember"]).exits(3).text().contains("audit/"));
     fs::write(record.with_file_name(hex_name(&flipped)), &flipped).unwrap();
     damaged(&esker, &[], "authentication tag");
     fs::remove_file(record.with_file_name(hex_name(&flipped))).unwrap();
