@@ -1,25 +1,21 @@
 //! Bringing the index to a listing: from the nearest older generation, plus what is new.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use esker_format::ObjectId;
 use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::{ObjectKind, PackName};
-use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use super::Index;
-use super::database::{next_pack, open_private, open_read_only, replaced_of, sources_of};
+use super::database::{open_private, open_read_only, replaced_of, sources_of, write_options};
+use super::filler::Filler;
 use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, newest_first, remove_folder, share};
 use super::recent::{ORPHAN_FRAMES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX};
-use super::rows::{PACK, PACK_NUMBER, REPLACED, SOURCE, add_place, chunk_key, encode_pack};
 use crate::error::{RepoError, Result};
 use crate::listing::Listing;
 use crate::repository::Repository;
-
-/// Rows written at a time.
-const BATCH_ENTRIES: usize = 4096;
 
 /// Builds one index.
 pub(super) struct Build<'a> {
@@ -146,12 +142,13 @@ impl Build<'_> {
             true => sources_of(&db)?,
             false => BTreeSet::new(),
         };
-        let mut filler = Filler::new(&db)?;
+        let options = write_options();
+        let mut filler = Filler::new(&db, &options, &self.repository.cache, private.path())?;
         self.replaced.extend(replaced_of(&db)?);
         let mut unread = Vec::new();
         for id in largest_first(self.segments.difference(&have).copied().collect(), listing) {
             if self.replaced.contains(&id) {
-                filler.source(&id)?;
+                filler.source(&id);
                 unread.push(id);
             } else if !self.fill_from(&id, &mut filler)? {
                 sources.remove(&id);
@@ -166,7 +163,7 @@ impl Build<'_> {
         self.replaced.iter().try_for_each(|id| filler.replaced(id))?;
         for pack in orphans.iter().filter(|pack| !have.contains(&pack.name.id)) {
             filler.add(pack)?;
-            filler.source(&pack.name.id)?;
+            filler.source(&pack.name.id);
         }
         filler.finish()?;
         db.flush().map_err(|error| cache_error(private.path(), &error))?;
@@ -189,7 +186,7 @@ impl Build<'_> {
     fn fill_from(&mut self, id: &ObjectId, filler: &mut Filler<'_>) -> Result<bool> {
         let Some(packs) = self.read_segment(id)? else { return Ok(false) };
         packs.iter().try_for_each(|pack| filler.add(pack))?;
-        filler.source(id)?;
+        filler.source(id);
         Ok(true)
     }
 
@@ -236,81 +233,4 @@ fn largest_first(mut segments: Vec<ObjectId>, listing: &Listing) -> Vec<ObjectId
 /// Opens a generation; one that does not open is only a cache, and goes so that it is built again.
 fn open(folder: &Path) -> Result<Index> {
     Index::open(folder).inspect_err(|_| remove_folder(folder))
-}
-
-/// Adds packs to a database that is being built.
-struct Filler<'a> {
-    db: &'a DB,
-    batch: WriteBatch,
-    /// Rows of chunks that are not written yet.
-    chunks: HashMap<Vec<u8>, Vec<u8>>,
-    next: u32,
-}
-
-impl<'a> Filler<'a> {
-    fn new(db: &'a DB) -> Result<Self> {
-        let next = next_pack(db)?;
-        Ok(Self { db, batch: WriteBatch::default(), chunks: HashMap::new(), next })
-    }
-
-    fn add(&mut self, pack: &IndexedPack) -> Result<()> {
-        let key = [&[PACK_NUMBER][..], &pack.name.id.0].concat();
-        if self.db.get_pinned(&key).map_err(|error| cache_error(self.db.path(), &error))?.is_some() {
-            return Ok(());
-        }
-        let number = self.next;
-        self.next += 1;
-        self.batch.put(key, number.to_be_bytes());
-        self.batch.put([&[PACK][..], &number.to_be_bytes()].concat(), encode_pack(pack));
-        for frame in pack.table.frames() {
-            let key = chunk_key(&frame.entry.chunk);
-            if !self.chunks.contains_key(&key) {
-                let row = self.db.get(&key).map_err(|error| cache_error(self.db.path(), &error))?;
-                self.chunks.insert(key.clone(), row.unwrap_or_default());
-            }
-            if let Some(row) = self.chunks.get_mut(&key) {
-                add_place(row, number, &frame);
-            }
-            if self.chunks.len() >= BATCH_ENTRIES {
-                self.write()?;
-            }
-        }
-        // The pack's own row must be found by the next `add`.
-        self.write()
-    }
-
-    /// Whether every pack of the listing is named.
-    fn names_all(&self, listing: &Listing) -> Result<bool> {
-        for pack in listing.packs.keys() {
-            let key = [&[PACK_NUMBER][..], &pack.id.0].concat();
-            if self.db.get_pinned(&key).map_err(|error| cache_error(self.db.path(), &error))?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn replaced(&mut self, id: &ObjectId) -> Result<()> {
-        self.batch.put([&[REPLACED][..], &id.0].concat(), []);
-        self.write()
-    }
-
-    fn source(&mut self, id: &ObjectId) -> Result<()> {
-        self.batch.put([&[SOURCE][..], &id.0].concat(), []);
-        self.write()
-    }
-
-    fn write(&mut self) -> Result<()> {
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        let mut batch = std::mem::take(&mut self.batch);
-        for (key, row) in self.chunks.drain() {
-            batch.put(key, row);
-        }
-        self.db.write_opt(batch, &options).map_err(|error| cache_error(self.db.path(), &error))
-    }
-
-    fn finish(mut self) -> Result<()> {
-        self.write()
-    }
 }

@@ -1,16 +1,17 @@
 //! RocksDB as the local index and scratch maps use it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use esker_format::ObjectId;
+use esker_format::{ChunkId, ObjectId};
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, Direction, InfoLogger, IteratorMode, LogLevel, LruCacheOptions,
     Options,
 };
 
 use super::folders::cache_error;
-use super::rows::{PACK, PACK_NUMBER, REPLACED, SOURCE, pack_number};
+use super::nearby::SEVERAL_MAX;
+use super::rows::{PACK, PACK_NUMBER, REPLACED, SEVERAL, SOURCE, pack_number};
 use crate::error::Result;
 
 /// Blocks that one open database keeps in memory, index and filter partitions included.
@@ -23,6 +24,10 @@ const WRITE_BUFFER_BYTES: usize = 2 << 20;
 const COMPACTION_READ_BYTES: usize = 64 << 10;
 /// A cache shard must be far larger than any block, or it keeps none: two shards.
 const CACHE_SHARD_BITS: i32 = 1;
+
+pub(super) fn write_options() -> Options {
+    options(WRITE_CACHE_BYTES)
+}
 
 fn options(cache_bytes: usize) -> Options {
     let mut table = BlockBasedOptions::default();
@@ -58,7 +63,7 @@ pub(super) fn open_read_only(folder: &Path) -> Result<DB> {
 }
 
 pub(crate) fn open_private(folder: &Path) -> Result<DB> {
-    let mut options = options(WRITE_CACHE_BYTES);
+    let mut options = write_options();
     options.create_if_missing(true);
     DB::open(&options, folder).map_err(|error| cache_error(folder, &error))
 }
@@ -81,6 +86,20 @@ fn ids_of(db: &DB, kind: u8) -> Result<BTreeSet<ObjectId>> {
         ids.insert(ObjectId(id.try_into().map_err(|_| cache_error(db.path(), &"it is damaged"))?));
     }
     Ok(ids)
+}
+
+/// The chunks that stand at several places; `None` if there are too many to keep them in memory.
+pub(super) fn several_of(db: &DB) -> Result<Option<HashSet<ChunkId>>> {
+    let mut several = HashSet::new();
+    for row in db.iterator(IteratorMode::From(&[SEVERAL], Direction::Forward)) {
+        let (key, _) = row.map_err(|error| cache_error(db.path(), &error))?;
+        let Some(id) = key.strip_prefix(&[SEVERAL]) else { break };
+        several.insert(ChunkId(id.try_into().map_err(|_| cache_error(db.path(), &"it is damaged"))?));
+        if several.len() > SEVERAL_MAX {
+            return Ok(None);
+        }
+    }
+    Ok(Some(several))
 }
 
 /// The number that the next pack gets.

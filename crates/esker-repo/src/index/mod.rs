@@ -8,7 +8,9 @@
 
 mod build;
 mod database;
+mod filler;
 mod folders;
+mod nearby;
 mod recent;
 mod room;
 mod rows;
@@ -29,10 +31,11 @@ use crate::listing::Listing;
 use crate::repository::Repository;
 
 use build::Build;
+use nearby::{Group, Nearby};
 use recent::Recent;
-use rows::{PACK, PACK_NUMBER, chunk_key, decode_pack, decode_places, pack_number};
+use rows::{PACK, PACK_NUMBER, chunk_key, decode_frames, decode_pack, decode_places, frames_key, pack_number};
 
-use database::{next_pack, open_read_only, replaced_of, sources_of};
+use database::{next_pack, open_read_only, replaced_of, several_of, sources_of};
 use folders::{drop_old_generations, is_named_by, remove_folder};
 
 pub use room::INDEX_CACHE_BYTES;
@@ -46,7 +49,7 @@ const OPEN_TRIES: u32 = 5;
 /// Packs kept in memory, at most.
 const KNOWN_PACKS_MAX: usize = 4096;
 /// The layout of the rows; a cache of another layout stands in another folder.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// A pack as the index knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,7 @@ pub struct Index {
 /// A database on disk.
 struct Generation {
     db: DB,
+    nearby: Nearby,
     _in_use: std::fs::File,
 }
 
@@ -147,7 +151,9 @@ impl Index {
     /// The generation in a folder.
     fn open(folder: &Path) -> Result<Self> {
         let in_use = share(folder)?;
-        let generation = Generation { db: open_read_only(folder)?, _in_use: in_use };
+        let db = open_read_only(folder)?;
+        let nearby = Nearby::new(several_of(&db)?);
+        let generation = Generation { db, nearby, _in_use: in_use };
         // RocksDB opens what was cut short as an older state of it: not all that the folder's name promises.
         if !is_named_by(folder, &sources_of(&generation.db)?) {
             return Err(cache_error(folder, &"it is not whole"));
@@ -260,8 +266,21 @@ impl Index {
 
 impl Generation {
     fn places(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
-        let row = self.row(&chunk_key(chunk))?;
-        row.map_or_else(|| Ok(Vec::new()), |row| decode_places(chunk, &row).map_err(|error| self.damaged(&error)))
+        if let Some(place) = self.nearby.place(chunk) {
+            return Ok(vec![place]);
+        }
+        let Some(row) = self.row(&chunk_key(chunk))? else { return Ok(Vec::new()) };
+        let places = decode_places(chunk, &row).map_err(|error| self.damaged(&error))?;
+        if let Some(group) = places.first().and_then(|place| self.nearby.looked_up(place)) {
+            self.nearby.keep(group, self.frames(group)?);
+        }
+        Ok(places)
+    }
+
+    fn frames(&self, (pack, group): Group) -> Result<Vec<Frame>> {
+        let row = self.row(&frames_key(pack, group))?;
+        let frames = row.and_then(|row| decode_frames(group, &row).ok());
+        frames.ok_or_else(|| self.damaged(&format!("frames of pack {pack} are not in it")))
     }
 
     fn pack(&self, number: u32) -> Result<PackEntry> {
