@@ -21,6 +21,7 @@ pub mod manifests;
 pub mod notes;
 mod pack_pipeline;
 pub mod prune;
+mod read_many;
 pub mod reader;
 pub mod repository;
 pub mod scratch;

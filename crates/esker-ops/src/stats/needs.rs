@@ -2,10 +2,10 @@
 
 use esker_format::ChunkId;
 use esker_format::wire::Writer;
+use esker_repo::RepoError;
 use esker_repo::index::Index;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::scratch::ScratchRows;
-use esker_repo::RepoError;
 
 use super::users::Users;
 use crate::error::{OpsError, Result};

@@ -1,6 +1,6 @@
 //! Bringing the index to a listing: from the nearest older generation, plus what is new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use esker_format::ObjectId;
@@ -16,6 +16,9 @@ use super::recent::{ORPHAN_FRAMES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX};
 use crate::error::{RepoError, Result};
 use crate::listing::Listing;
 use crate::repository::Repository;
+
+/// Bytes of segments that are read together from a store far away, unless one is larger.
+const READ_BYTES_MAX: u64 = 8 << 20;
 
 /// Builds one index.
 pub(super) struct Build<'a> {
@@ -44,7 +47,8 @@ impl Build<'_> {
         let mut unnamed = unnamed_packs(&index, listing, self.doomed)?;
         if !unnamed.is_empty() && !self.unread.is_empty() {
             for id in std::mem::take(&mut self.unread) {
-                self.read_segment(&id)?.unwrap_or_default().iter().try_for_each(|pack| index.add(pack))?;
+                let read = self.repository.read_object(ObjectKind::IndexSegment, &id);
+                self.packs_of(&id, read)?.unwrap_or_default().iter().try_for_each(|pack| index.add(pack))?;
             }
             unnamed = unnamed_packs(&index, listing, self.doomed)?;
         }
@@ -91,22 +95,55 @@ impl Build<'_> {
             }
         };
         self.replaced.extend(index.replaced.iter().copied());
-        for id in largest_first(missing, listing) {
-            if self.replaced.contains(&id) {
-                self.unread.push(id);
-                continue;
+        self.unread =
+            self.each_segment(missing, listing, |_, packs| packs.unwrap_or_default().iter().try_for_each(|pack| index.add(pack)))?;
+        Ok(index)
+    }
+
+    /// Reads segments, the largest first: one that stands for others is larger than each of them, so what it replaces is
+    /// known before they come up. Those are not read; gives them.
+    fn each_segment(
+        &mut self,
+        mut segments: Vec<ObjectId>,
+        listing: &Listing,
+        mut take: impl FnMut(&ObjectId, Option<Vec<IndexedPack>>) -> Result<()>,
+    ) -> Result<Vec<ObjectId>> {
+        let is_far = self.repository.store.is_far();
+        let size = |id: &ObjectId| listing.segments.get(id).copied().unwrap_or_default();
+        segments.sort_by_key(|id| std::cmp::Reverse(size(id)));
+        let (mut left, mut unread) = (segments.into_iter().peekable(), Vec::new());
+        loop {
+            // Together only those of about a size, none of which is likely to stand for another.
+            let (mut some, mut bytes, mut first) = (Vec::new(), 0, 0);
+            let fits = |id: &ObjectId, bytes: u64, first: u64| {
+                first == 0 || (is_far && size(id) > first / 4 * 3 && bytes + size(id) <= READ_BYTES_MAX)
+            };
+            while let Some(id) = left.next_if(|id| fits(id, bytes, first)) {
+                if self.replaced.contains(&id) {
+                    unread.push(id);
+                } else {
+                    bytes += size(&id);
+                    first = if first == 0 { bytes.max(1) } else { first };
+                    some.push(id);
+                }
             }
-            for pack in self.read_segment(&id)?.unwrap_or_default() {
-                index.add(&pack)?;
+            if some.is_empty() {
+                return Ok(unread);
+            }
+            for (id, read) in some.iter().zip(self.repository.read_objects(ObjectKind::IndexSegment, &some)) {
+                if self.replaced.contains(id) {
+                    unread.push(*id);
+                } else {
+                    take(id, self.packs_of(id, read)?)?;
+                }
             }
         }
-        Ok(index)
     }
 
     /// The packs of a segment; none if it cannot be read. Its packs are then packs that no segment names, and are indexed
     /// from their own tables.
-    fn read_segment(&mut self, id: &ObjectId) -> Result<Option<Vec<IndexedPack>>> {
-        match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
+    fn packs_of(&mut self, id: &ObjectId, read: Result<IndexSegment>) -> Result<Option<Vec<IndexedPack>>> {
+        match read {
             Ok(mut segment) => {
                 // A pack of a newer format counts as named by no segment, and its own head says why it is not read.
                 segment.packs.retain(|pack| pack.table.format <= formats::newest(pack.name.kind.object_kind()));
@@ -145,19 +182,24 @@ impl Build<'_> {
         let options = write_options();
         let mut filler = Filler::new(&db, &options, &self.repository.cache, private.path())?;
         self.replaced.extend(replaced_of(&db)?);
-        let mut unread = Vec::new();
-        for id in largest_first(self.segments.difference(&have).copied().collect(), listing) {
-            if self.replaced.contains(&id) {
-                filler.source(&id);
-                unread.push(id);
-            } else if !self.fill_from(&id, &mut filler)? {
-                sources.remove(&id);
+        let missing = self.segments.difference(&have).copied().collect();
+        let mut damaged = Vec::new();
+        let unread = self.each_segment(missing, listing, |id, packs| match packs {
+            Some(packs) => filler.segment(id, &packs),
+            None => {
+                damaged.push(*id);
+                Ok(())
             }
-        }
+        })?;
+        unread.iter().for_each(|id| filler.source(id));
+        sources.retain(|id| !damaged.contains(id));
         // Whoever wrote the larger segment may have meant packs that others name, too.
         if !unread.is_empty() && !filler.names_all(listing)? {
             for id in unread {
-                self.fill_from(&id, &mut filler)?;
+                let read = self.repository.read_object(ObjectKind::IndexSegment, &id);
+                if let Some(packs) = self.packs_of(&id, read)? {
+                    filler.segment(&id, &packs)?;
+                }
             }
         }
         self.replaced.iter().try_for_each(|id| filler.replaced(id))?;
@@ -180,14 +222,6 @@ impl Build<'_> {
             }
             Err(error) => Err(cache_error(&folder, &error)),
         }
-    }
-
-    /// Adds what a segment says; whether it could be read.
-    fn fill_from(&mut self, id: &ObjectId, filler: &mut Filler<'_>) -> Result<bool> {
-        let Some(packs) = self.read_segment(id)? else { return Ok(false) };
-        packs.iter().try_for_each(|pack| filler.add(pack))?;
-        filler.source(id);
-        Ok(true)
     }
 
     fn folder_of(&self, sources: &BTreeSet<ObjectId>) -> PathBuf {
@@ -219,15 +253,12 @@ impl Build<'_> {
 
 /// Packs of the listing that the index does not name and no prune has doomed.
 fn unnamed_packs(index: &Index, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Vec<(PackName, u64)>> {
-    let named: BTreeSet<ObjectId> = index.packs()?.into_iter().map(|pack| pack.name.id).collect();
-    let is_unnamed = |pack: &PackName| !named.contains(&pack.id) && !doomed.contains(&pack.id);
+    let mut unnamed: HashSet<ObjectId> = listing.packs.keys().map(|pack| pack.id).collect();
+    index.each_pack(|pack| {
+        unnamed.remove(&pack.name.id);
+    })?;
+    let is_unnamed = |pack: &PackName| unnamed.contains(&pack.id) && !doomed.contains(&pack.id);
     Ok(listing.packs.iter().filter(|(pack, _)| is_unnamed(pack)).map(|(pack, size)| (*pack, *size)).collect())
-}
-
-/// A segment that stands for others is larger than each of them: what it replaces is known before they come up.
-fn largest_first(mut segments: Vec<ObjectId>, listing: &Listing) -> Vec<ObjectId> {
-    segments.sort_by_key(|id| std::cmp::Reverse(listing.segments.get(id).copied().unwrap_or_default()));
-    segments
 }
 
 /// Opens a generation; one that does not open is only a cache, and goes so that it is built again.

@@ -72,6 +72,13 @@ impl<'a> Filler<'a> {
         self.write()
     }
 
+    /// Adds what a segment says.
+    pub(super) fn segment(&mut self, id: &ObjectId, packs: &[IndexedPack]) -> Result<()> {
+        packs.iter().try_for_each(|pack| self.add(pack))?;
+        self.source(id);
+        Ok(())
+    }
+
     /// Whether every pack of the listing is named.
     pub(super) fn names_all(&self, listing: &Listing) -> Result<bool> {
         for pack in listing.packs.keys() {

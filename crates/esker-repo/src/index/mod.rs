@@ -223,9 +223,21 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn packs(&self) -> Result<Vec<PackEntry>> {
-        let mut packs = self.generation.as_ref().map_or(Ok(Vec::new()), Generation::packs)?;
-        packs.extend_from_slice(self.recent.packs());
+        let mut packs = Vec::new();
+        self.each_pack(|pack| packs.push(*pack))?;
         Ok(packs)
+    }
+
+    /// Visits what `packs` gives, none of it in memory.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn each_pack(&self, mut visit: impl FnMut(&PackEntry)) -> Result<()> {
+        if let Some(generation) = &self.generation {
+            generation.each_pack(&mut visit)?;
+        }
+        self.recent.packs().iter().for_each(visit);
+        Ok(())
     }
 
     /// Whether a pack is named by a segment but not in the store (or doomed).
@@ -251,15 +263,18 @@ impl Index {
     fn mark(&mut self, listing: &Listing, doomed: &BTreeSet<ObjectId>, orphans: &[IndexedPack]) -> Result<()> {
         let listed: HashMap<ObjectId, u64> = listing.packs.iter().map(|(pack, size)| (pack.id, *size)).collect();
         let orphans: BTreeSet<ObjectId> = orphans.iter().map(|pack| pack.name.id).collect();
-        for PackEntry { name, number, bytes, .. } in self.packs()? {
+        let (mut absent, mut unnamed) = (BTreeSet::new(), BTreeSet::new());
+        self.each_pack(|PackEntry { name, number, bytes, .. }| {
             // A pack of another length than its frames make is no pack: cut short, it holds nothing that counts.
-            if listed.get(&name.id) != Some(&bytes) || doomed.contains(&name.id) {
-                self.absent.insert(number);
+            if listed.get(&name.id) != Some(bytes) || doomed.contains(&name.id) {
+                absent.insert(*number);
             }
             if orphans.contains(&name.id) {
-                self.orphans.insert(number);
+                unnamed.insert(*number);
             }
-        }
+        })?;
+        self.absent.append(&mut absent);
+        self.orphans.append(&mut unnamed);
         Ok(())
     }
 }
@@ -292,17 +307,16 @@ impl Generation {
         Ok(self.row(&[&[PACK_NUMBER][..], &id.0].concat())?.is_some())
     }
 
-    fn packs(&self) -> Result<Vec<PackEntry>> {
-        let mut packs = Vec::new();
+    fn each_pack(&self, visit: &mut impl FnMut(&PackEntry)) -> Result<()> {
         for row in self.db.iterator(IteratorMode::From(&[PACK], Direction::Forward)) {
             let (key, value) = row.map_err(|error| self.damaged(&error))?;
             if key.first() != Some(&PACK) {
                 break;
             }
             let number = pack_number(&key).ok_or_else(|| self.damaged(&"a key is cut short"))?;
-            packs.push(decode_pack(number, &value).map_err(|error| self.damaged(&error))?);
+            visit(&decode_pack(number, &value).map_err(|error| self.damaged(&error))?);
         }
-        Ok(packs)
+        Ok(())
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<rocksdb::DBPinnableSlice<'_>>> {
