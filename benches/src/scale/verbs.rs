@@ -142,10 +142,12 @@ impl Run<'_> {
         if args.first() != Some(&"dump") {
             command.arg("--json");
         }
-        eprintln!("{name}");
+        eprint!("{name}");
         let cost = measure(&command, self.dir)?;
         let log = fs::read_to_string(self.dir.join("run.log")).unwrap_or_default();
         let requests = log.lines().rev().find_map(|line| requests(&serde_json::from_str(line).ok()?));
+        let asked = requests.map_or_else(String::new, |requests| format!(", {requests} requests"));
+        eprintln!(": {:.2} s, {} MiB{asked}", cost.cpu_seconds, cost.peak_bytes >> 20);
         self.measured.push(Measured { name, work, cost, requests });
         Ok(())
     }

@@ -107,7 +107,8 @@ impl<'a> Filler<'a> {
         while let Some((chunk, place)) = places.next()? {
             if key.get(1..) != Some(chunk) {
                 self.chunk(&key, &row)?;
-                (key.clear(), row.clear());
+                key.clear();
+                row.clear();
                 key.push(CHUNK);
                 key.extend_from_slice(chunk);
                 if !self.is_new

@@ -294,7 +294,8 @@ impl Source {
 
 impl Head {
     fn set(&mut self, key: &[u8], value: &[u8]) {
-        (self.key.clear(), self.value.clear());
+        self.key.clear();
+        self.value.clear();
         self.key.extend_from_slice(key);
         self.value.extend_from_slice(value);
         self.first = first_bytes(key);
