@@ -92,7 +92,7 @@ fn print_table(arguments: &ScaleArguments, small: &Table, large: &Table) {
 
 fn print_targets(small: &Table, large: &Table, times: f64) -> bool {
     let mut reached = true;
-    let listed_mib = large.objects.saturating_sub(small.objects) * LISTED_BYTES >> 20;
+    let listed_mib = (large.objects.saturating_sub(small.objects) * LISTED_BYTES) >> 20;
     for (small, large) in small.verbs.iter().zip(&large.verbs) {
         let name = large.name;
         let (work, asked) = match large.work {

@@ -71,9 +71,17 @@ impl Build<'_> {
         Ok(index)
     }
 
-    /// The readable segments: of the newest generation that lacks only a few of them, these in memory; else of one that is
-    /// made of all.
+    /// The readable segments; of a generation that is made of all of them if there is none near.
     fn of_segments(&mut self, listing: &Listing) -> Result<Index> {
+        match self.of_nearest(listing)? {
+            Some(index) => Ok(index),
+            None => open(&self.generation_of(listing, &[])?),
+        }
+    }
+
+    /// The readable segments: of the newest generation that lacks only a few of them, these in memory. `None` if there is no
+    /// such generation.
+    pub(super) fn of_nearest(&mut self, listing: &Listing) -> Result<Option<Index>> {
         let is_few = |missing: &[ObjectId]| {
             let bytes: u64 = missing.iter().filter_map(|id| listing.segments.get(id)).sum();
             missing.len() <= SEGMENTS_MAX && bytes <= SEGMENT_BYTES_MAX
@@ -91,13 +99,14 @@ impl Build<'_> {
             });
             match { opened }.next() {
                 Some(found) => found,
-                None => return open(&self.generation_of(listing, &[])?),
+                None => return Ok(None),
             }
         };
         self.replaced.extend(index.replaced.iter().copied());
         self.unread =
             self.each_segment(missing, listing, |_, packs| packs.unwrap_or_default().iter().try_for_each(|pack| index.add(pack)))?;
-        Ok(index)
+        index.replaced.extend(self.replaced.iter().copied());
+        Ok(Some(index))
     }
 
     /// Reads segments, the largest first: one that stands for others is larger than each of them, so what it replaces is

@@ -15,7 +15,7 @@ mod recent;
 mod room;
 mod rows;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -116,6 +116,30 @@ impl Repository {
     /// # Errors
     /// `Cache`, `Store`. Segments and packs that are damaged are reported in the result: their chunks do not exist.
     pub fn sync_index(&self, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Synced> {
+        let made = self.make_index(listing, doomed, |build| {
+            let mut index = build.index(listing)?;
+            index.mark(listing, doomed, &build.orphans)?;
+            Ok(Some(index))
+        })?;
+        made.ok_or_else(|| RepoError::Internal("no index was made".into()))
+    }
+
+    /// The index of these segments, if it takes little more than a generation that is there. Of the packs nothing is known:
+    /// those that are gone count, and those that no segment names do not.
+    ///
+    /// # Errors
+    /// As `sync_index`.
+    pub(crate) fn index_at_hand(&self, segments: BTreeMap<ObjectId, u64>) -> Result<Option<Synced>> {
+        let listing = Listing { segments, ..Listing::default() };
+        self.make_index(&listing, &BTreeSet::new(), |build| build.of_nearest(&listing))
+    }
+
+    fn make_index(
+        &self,
+        listing: &Listing,
+        doomed: &BTreeSet<ObjectId>,
+        make: impl Fn(&mut Build<'_>) -> Result<Option<Index>>,
+    ) -> Result<Option<Synced>> {
         let root = self.cache.join(format!("index-{LAYOUT}-{}", self.config.repository));
         let mut tries = 1;
         loop {
@@ -124,20 +148,14 @@ impl Repository {
             let segments = listing.segments.keys().copied().collect();
             let (replaced, unread, orphans, damaged) = Default::default();
             let mut build = Build { repository: self, root: root.clone(), segments, replaced, unread, orphans, damaged, doomed };
-            match build.index(listing) {
-                Ok(mut index) => {
+            match make(&mut build) {
+                Ok(None) => return Ok(None),
+                Ok(Some(index)) => {
                     if let Some(generation) = &index.generation {
                         drop_old_generations(&root, generation.db.path());
                     }
-                    match index.mark(listing, doomed, &build.orphans) {
-                        Err(RepoError::CacheDamaged { .. }) if tries < OPEN_TRIES => {
-                            tries += 1;
-                            continue;
-                        }
-                        marked => marked?,
-                    }
                     room::keep_within(&self.cache, self.index_cache_bytes);
-                    return Ok(Synced { index: Arc::new(index), orphans: build.orphans, damaged: build.damaged });
+                    return Ok(Some(Synced { index: Arc::new(index), orphans: build.orphans, damaged: build.damaged }));
                 }
                 // Another process, with a newer listing, removed the generation before it was marked as in use.
                 Err(RepoError::Cache { .. } | RepoError::CacheDamaged { .. }) if tries < OPEN_TRIES => tries += 1,
