@@ -5,8 +5,8 @@ use std::path::Path;
 
 use esker_format::{ChunkId, ObjectId};
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompressionType, Direction, InfoLogger, IteratorMode, LogLevel, LruCacheOptions,
-    Options,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, DBCompactionStyle, DBCompressionType, Direction, InfoLogger, IteratorMode, LogLevel,
+    LruCacheOptions, Options,
 };
 
 use super::folders::cache_error;
@@ -20,6 +20,11 @@ const READ_CACHE_BYTES: usize = 16 << 20;
 const WRITE_CACHE_BYTES: usize = 4 << 20;
 /// Bytes of one memtable; there are two at most.
 const WRITE_BUFFER_BYTES: usize = 2 << 20;
+/// The two of a scratch map.
+const SCRATCH_CACHE_BYTES: usize = 8 << 20;
+const SCRATCH_BUFFER_BYTES: usize = 8 << 20;
+/// Share of a memtable that says what is not in it.
+const MEMTABLE_BLOOM_RATIO: f64 = 0.1;
 /// Bytes that a compaction reads of each of its files at a time.
 const COMPACTION_READ_BYTES: usize = 64 << 10;
 /// A cache shard must be far larger than any block, or it keeps none: two shards.
@@ -62,9 +67,22 @@ pub(super) fn open_read_only(folder: &Path) -> Result<DB> {
     DB::open_for_read_only(&options(READ_CACHE_BYTES), folder, false).map_err(|error| cache_error(folder, &error))
 }
 
-pub(crate) fn open_private(folder: &Path) -> Result<DB> {
+pub(super) fn open_private(folder: &Path) -> Result<DB> {
     let mut options = write_options();
     options.create_if_missing(true);
+    DB::open(&options, folder).map_err(|error| cache_error(folder, &error))
+}
+
+/// A database that is asked and changed at random, and gone with its process.
+pub(crate) fn open_scratch(folder: &Path) -> Result<DB> {
+    let mut options = options(SCRATCH_CACHE_BYTES);
+    options.create_if_missing(true);
+    options.set_write_buffer_size(SCRATCH_BUFFER_BYTES);
+    // Files of about a size are merged: each row is written again once for each doubling, not once for each flush.
+    options.set_compaction_style(DBCompactionStyle::Universal);
+    // Most keys that are asked for are new.
+    options.set_memtable_whole_key_filtering(true);
+    options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO);
     DB::open(&options, folder).map_err(|error| cache_error(folder, &error))
 }
 

@@ -40,7 +40,7 @@ use folders::{drop_old_generations, is_named_by, remove_folder};
 
 pub use room::INDEX_CACHE_BYTES;
 
-pub(crate) use database::open_private;
+pub(crate) use database::open_scratch;
 pub(crate) use folders::{cache_error, create_folder, share, sweep_abandoned};
 
 /// How often a generation is opened that others keep removing.

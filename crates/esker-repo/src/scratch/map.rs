@@ -8,7 +8,7 @@ use rocksdb::{DB, IteratorMode, WriteOptions};
 
 use super::folder::ScratchFolder;
 use crate::error::Result;
-use crate::index::{cache_error, open_private};
+use crate::index::{cache_error, open_scratch};
 use crate::repository::Repository;
 
 /// Bytes above which a map moves to disk. Making a database costs as much time as a small backup.
@@ -121,7 +121,7 @@ impl Rows {
 impl Database {
     fn new(cache: &Path) -> Result<Self> {
         let folder = ScratchFolder::new(cache)?;
-        Ok(Self { db: open_private(folder.path())?, _folder: folder })
+        Ok(Self { db: open_scratch(folder.path())?, _folder: folder })
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
