@@ -22,6 +22,33 @@ pub fn remove(dir: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Makes `to` a folder with the same files as `from`, none of which is copied. Whoever deletes or replaces one leaves the
+/// other's alone; whoever writes into one does not.
+pub fn link_all(from: &Path, to: &Path) -> Result<(), Fault> {
+    make_empty(to)?;
+    for entry in fs::read_dir(from).map_err(Fault::at(from))? {
+        let entry = entry.map_err(Fault::at(from))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type().map_err(Fault::at(&path))?.is_dir() {
+            link_all(&path, &target)?;
+        } else {
+            fs::hard_link(&path, &target).map_err(Fault::at(&target))?;
+        }
+    }
+    Ok(())
+}
+
+/// How many files stand at or below `dir`.
+pub fn count_files(dir: &Path) -> Result<u64, Fault> {
+    let mut count = 0;
+    for entry in fs::read_dir(dir).map_err(Fault::at(dir))? {
+        let entry = entry.map_err(Fault::at(dir))?;
+        let path = entry.path();
+        count += if entry.file_type().map_err(Fault::at(&path))?.is_dir() { count_files(&path)? } else { 1 };
+    }
+    Ok(count)
+}
+
 /// Reads every file below `dir` once.
 pub fn warm(dir: &Path) -> Result<(), Fault> {
     for (name, node) in inventory(dir) {

@@ -11,6 +11,11 @@ use crate::fault::Fault;
 use crate::folder;
 use crate::measure::{Cost, measure};
 
+/// What the verbs leave behind.
+const SCRATCH: [&str; 5] = ["cache", "target", "second", "second-cache", "pruned"];
+/// Backups that are forgotten before a prune: half of the files of the first backup were replaced by then.
+const FORGOTTEN: [&str; 5] = ["day00000", "day00001", "day00002", "day00003", "day00004"];
+
 /// What a verb's cost goes with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
@@ -18,6 +23,8 @@ pub enum Work {
     Repository,
     /// One backup of it.
     OneBackup,
+    /// The objects that are listed, and little else: processor time grows with them, requests do not.
+    Listing,
     /// Neither.
     Fixed,
 }
@@ -31,9 +38,18 @@ pub struct Measured {
     pub requests: Option<u64>,
 }
 
+/// All verbs on one repository.
+pub struct Table {
+    /// Objects in its store.
+    pub objects: u64,
+    pub verbs: Vec<Measured>,
+}
+
 struct Run<'a> {
     program: &'a Path,
     dir: &'a Path,
+    /// The folder of the repository in `dir`.
+    repo: &'static str,
     measured: Vec<Measured>,
 }
 
@@ -41,40 +57,47 @@ struct Run<'a> {
 ///
 /// # Errors
 /// If a verb fails.
-pub fn measure_all(program: &Path, dir: &Path, size: &Size) -> Result<Vec<Measured>, Fault> {
+pub fn measure_all(program: &Path, dir: &Path, size: &Size) -> Result<Table, Fault> {
     let made = dir.join("made");
     if !made.exists() {
         folder::make_empty(dir)?;
-        let mut run = Run { program, dir, measured: Vec::new() };
+        let mut run = Run { program, dir, repo: "repo", measured: Vec::new() };
         run.verb("init", Work::Fixed, &["init", "--no-encryption"])?;
         eprintln!("{size:?}: making the repository in {}", dir.display());
         fill(&dir.join("repo"), size)?;
         fs::write(&made, "").map_err(Fault::at(&made))?;
     }
-    for left in ["cache", "target", "second", "second-cache"] {
+    for left in SCRATCH {
         folder::remove(&dir.join(left))?;
     }
     let source = dir.join("source");
     folder::make_empty(&source)?;
     let file = source.join("file");
     fs::write(&file, "a small host").map_err(Fault::at(&file))?;
-    let mut run = Run { program, dir, measured: Vec::new() };
+    let mut run = Run { program, dir, repo: "repo", measured: Vec::new() };
     run.all(&source)?;
-    Ok(run.measured)
+    run.pruning()?;
+    for left in SCRATCH {
+        folder::remove(&dir.join(left))?;
+    }
+    Ok(Table { objects: folder::count_files(&dir.join("repo"))?, verbs: run.measured })
 }
 
 impl Run<'_> {
     fn all(&mut self, source: &Path) -> Result<(), Fault> {
         let host = format!("h={}", source.display());
-        let (target, second) = (self.path("target"), self.path("second"));
-        let (target, second) = (target.display().to_string(), second.display().to_string());
+        let path = |name: &str| self.path(name).display().to_string();
+        let (target, second) = (path("target"), path("second"));
         self.verb("list", Work::Fixed, &["list"])?;
         self.verb("ls, no cache yet", Work::Repository, &["ls", "latest"])?;
         self.verb("ls", Work::OneBackup, &["ls", "latest"])?;
-        self.verb("show", Work::Fixed, &["show", "latest"])?;
-        self.verb("dump one file", Work::Fixed, &["dump", "latest", "00000001.table"])?;
+        self.verb("show", Work::Listing, &["show", "latest"])?;
+        self.verb("dump one file", Work::Listing, &["dump", "latest", "00000001.table"])?;
         self.verb("diff", Work::OneBackup, &["diff", "day00001", "latest"])?;
+        self.verb("restore one file", Work::Listing, &["restore", "day00003", "--path", "00000001.table", "--target", &target])?;
+        folder::remove(&self.path("target"))?;
         self.verb("restore", Work::OneBackup, &["restore", "latest", "--target", &target])?;
+        folder::remove(&self.path("target"))?;
         self.verb("stats", Work::Repository, &["stats"])?;
         self.verb("fsck existence", Work::Repository, &["fsck", "--level", "existence"])?;
         self.verb("fsck structure", Work::Repository, &["fsck", "--level", "structure"])?;
@@ -82,12 +105,25 @@ impl Run<'_> {
         self.verb("fsck files", Work::Repository, &["fsck", "--level", "files"])?;
         self.verb("copy one backup", Work::OneBackup, &["copy", "day00001", "--to", &second])?;
         self.verb("copy the next", Work::OneBackup, &["copy", "day00002", "--to", &second])?;
-        self.verb("backup a small host", Work::Fixed, &["backup", "--host", &host])?;
-        self.verb("the same again", Work::Fixed, &["backup", "--host", &host])?;
+        self.verb("backup a small host", Work::Listing, &["backup", "--host", &host])?;
+        self.verb("the same again", Work::Listing, &["backup", "--host", &host])?;
         self.verb("forget, dry run", Work::Fixed, &["forget", "--keep-last", "10", "-n"])?;
         // What was added goes again, so that a kept repository is the same for the next run.
         self.verb("forget one", Work::Fixed, &["forget", "latest"])?;
         self.verb("forget the other", Work::Fixed, &["forget", "latest"])
+    }
+
+    /// On a repository of its own, because what a prune deletes is gone.
+    fn pruning(&mut self) -> Result<(), Fault> {
+        folder::remove(&self.path("second"))?;
+        folder::link_all(&self.path("repo"), &self.path("pruned"))?;
+        self.repo = "pruned";
+        self.verb("prune, dry run", Work::Repository, &["prune", "-n"])?;
+        self.verb("forget five", Work::Fixed, &[&["forget"][..], &FORGOTTEN].concat())?;
+        self.verb("prune", Work::Repository, &["prune"])?;
+        self.verb("prune again", Work::Repository, &["prune"])?;
+        self.verb("ls, other packs", Work::Repository, &["ls", "latest"])?;
+        self.verb("fsck after the prune", Work::Repository, &["fsck", "--level", "files"])
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -102,14 +138,16 @@ impl Run<'_> {
             measure(&init, self.dir)?;
         }
         let mut command = self.command("cache");
-        command.args(args).arg("--repo").arg(self.path("repo"));
+        command.args(args).arg("--repo").arg(self.path(self.repo));
         if args.first() != Some(&"dump") {
             command.arg("--json");
         }
-        eprintln!("{name}");
+        eprint!("{name}");
         let cost = measure(&command, self.dir)?;
         let log = fs::read_to_string(self.dir.join("run.log")).unwrap_or_default();
         let requests = log.lines().rev().find_map(|line| requests(&serde_json::from_str(line).ok()?));
+        let asked = requests.map_or_else(String::new, |requests| format!(", {requests} requests"));
+        eprintln!(": {:.2} s, {} MiB{asked}", cost.cpu_seconds, cost.peak_bytes >> 20);
         self.measured.push(Measured { name, work, cost, requests });
         Ok(())
     }

@@ -227,7 +227,7 @@ pub fn list(repository: &Arc<Repository>) -> Result<BackupList> {
 pub fn show(repository: &Arc<Repository>, name: &str) -> Result<BackupDetails> {
     let backup = find_among(&repository.backups()?, name)?;
     let line = line(&backup, &repository.notes()?, &repository.verifications()?, repository.environment().now_ms());
-    let reader = ChunkReader::open(repository)?;
+    let reader = ChunkReader::glance(repository)?;
     let context = &mut ReadContext::new()?;
     let mut tree = Vec::new();
     let mut spread: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
@@ -291,7 +291,7 @@ pub fn show(repository: &Arc<Repository>, name: &str) -> Result<BackupDetails> {
 /// `Usage` if the backup is not found or nothing matches; `ChunkLost`, `Store`, and what `take` returns.
 pub fn ls(repository: &Arc<Repository>, name: &str, selection: &Selection, mut take: impl FnMut(FileLine) -> Result<()>) -> Result<()> {
     let backup = find_among(&repository.backups()?, name)?;
-    let reader = ChunkReader::open(repository)?;
+    let reader = ChunkReader::glance(repository)?;
     let mut found = false;
     walk_rows(&reader, &mut ReadContext::new()?, &backup.manifest, selection, |place, row| {
         found = true;

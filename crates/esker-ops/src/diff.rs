@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use esker_cluster::path::escaped;
-use esker_format::file_table::{FileContent, FileRow, Node};
+use esker_format::ChunkId;
+use esker_format::file_table::{FileRow, Node};
 use esker_format::manifest::Manifest;
-use esker_repo::Repository;
+use esker_format::recipe::Piece;
 use esker_repo::reader::{ChunkReader, ReadContext};
-use esker_repo::scratch::ScratchMap;
-use esker_repo::tables::read_piece;
+use esker_repo::{RepoError, Repository};
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{OpsError, Result};
 use crate::rows::walk_rows;
 use crate::select::{Selection, find_among};
 
@@ -82,6 +82,8 @@ struct Item {
 
 type Key = (String, String, Vec<u8>);
 
+/// Pieces of recipes that are read together.
+const PIECES_AT_ONCE: usize = 1024;
 /// Which of the two backups need a chunk.
 const IN_FIRST: u8 = 1;
 const IN_SECOND: u8 = 2;
@@ -94,9 +96,9 @@ pub fn diff(repository: &Arc<Repository>, from: &str, to: &str) -> Result<Diff> 
     let backups = repository.backups()?;
     let (from, to) = (find_among(&backups, from)?, find_among(&backups, to)?);
     let reader = ChunkReader::open(repository)?;
-    let chunks = repository.scratch_map();
-    let first = items(&reader, &from.manifest, &chunks, IN_FIRST)?;
-    let second = items(&reader, &to.manifest, &chunks, IN_SECOND)?;
+    let mut pieces = BTreeMap::new();
+    let first = items(&reader, &from.manifest, &mut pieces, IN_FIRST)?;
+    let second = items(&reader, &to.manifest, &mut pieces, IN_SECOND)?;
     let mut diff = Diff { from: from.manifest.label, to: to.manifest.label, ..Diff::default() };
     let mut engines: BTreeMap<(String, String), EngineDiff> = BTreeMap::new();
     let keys: std::collections::BTreeSet<&Key> = first.keys().chain(second.keys()).collect();
@@ -135,28 +137,64 @@ pub fn diff(repository: &Arc<Repository>, from: &str, to: &str) -> Result<Diff> 
         });
     }
     diff.engines = engines.into_values().filter(|engine| engine.added + engine.removed + engine.changed > 0).collect();
-    chunks.for_each(|_, value| {
-        let Some((sides, len)) = value.split_first() else { return Ok(()) };
-        let len = len.first_chunk().map_or(0, |len| u64::from(u32::from_le_bytes(*len)));
-        match *sides {
-            IN_FIRST => {
-                diff.chunks_removed += 1;
-                diff.chunk_bytes_removed += len;
-            }
-            IN_SECOND => {
-                diff.chunks_added += 1;
-                diff.chunk_bytes_added += len;
-            }
-            _ => {}
-        }
-        Ok(())
-    })?;
+    diff.count_chunks(&reader, &pieces)?;
     Ok(diff)
 }
 
-fn items(reader: &ChunkReader, manifest: &Manifest, chunks: &ScratchMap, side: u8) -> Result<BTreeMap<Key, Item>> {
+impl Diff {
+    /// Counts the chunks that only one side needs. A piece of a recipe that both have is read once.
+    fn count_chunks(&mut self, reader: &ChunkReader, pieces: &BTreeMap<ChunkId, u8>) -> Result<()> {
+        // Sides that have the same recipes have the same chunks.
+        if pieces.values().all(|sides| *sides == IN_FIRST | IN_SECOND) {
+            return Ok(());
+        }
+        let (index, context) = (reader.index(), &mut ReadContext::new()?);
+        let mut chunks = reader.repository().scratch_rows();
+        let ids = reader.in_store_order(pieces.keys().copied().collect())?;
+        for some in ids.chunks(PIECES_AT_ONCE) {
+            reader.read_each::<OpsError, _>(context, some, |position, _, bytes| {
+                let Some((id, sides)) = some.get(position).and_then(|id| pieces.get_key_value(id)) else { return Ok(()) };
+                let piece = Piece::decode(bytes).map_err(RepoError::object(format!("recipe piece {id}")))?;
+                for chunk in piece.chunks() {
+                    let indexed = || Ok(index.locate(&chunk.id)?.first().map_or(0, |place| place.frame.entry.plain_len));
+                    let len = chunk.len.map_or_else(indexed, Result::<u32>::Ok)?;
+                    chunks.push(&chunk.id.0, &[&[*sides][..], &len.to_le_bytes()].concat())?;
+                }
+                Ok(())
+            })?;
+        }
+        let mut at: Option<(Vec<u8>, u8, u64)> = None;
+        chunks.sorted()?.for_each::<OpsError>(|id, value| {
+            let Some((sides, len)) = value.split_first() else { return Ok(()) };
+            let len = len.first_chunk().map_or(0, |len| u64::from(u32::from_le_bytes(*len)));
+            match &mut at {
+                Some((known, all, _)) if known == id => *all |= sides,
+                _ => self.count(at.replace((id.to_vec(), *sides, len))),
+            }
+            Ok(())
+        })?;
+        self.count(at);
+        Ok(())
+    }
+
+    fn count(&mut self, chunk: Option<(Vec<u8>, u8, u64)>) {
+        match chunk {
+            Some((_, IN_FIRST, len)) => {
+                self.chunks_removed += 1;
+                self.chunk_bytes_removed += len;
+            }
+            Some((_, IN_SECOND, len)) => {
+                self.chunks_added += 1;
+                self.chunk_bytes_added += len;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A backup's files; the pieces of their recipes are noted for this side.
+fn items(reader: &ChunkReader, manifest: &Manifest, pieces: &mut BTreeMap<ChunkId, u8>, side: u8) -> Result<BTreeMap<Key, Item>> {
     let mut items = BTreeMap::new();
-    let mut contents: Vec<FileContent> = Vec::new();
     let context = &mut ReadContext::new()?;
     walk_rows(reader, context, manifest, &Selection::default(), |place, row| {
         let FileRow { path, node: Node::File(content), .. } = row else { return Ok(()) };
@@ -169,16 +207,8 @@ fn items(reader: &ChunkReader, manifest: &Manifest, chunks: &ScratchMap, side: u
             None => ("-".to_owned(), path),
         };
         items.insert((place.host.name.clone(), engine, path), Item { hash: content.hash, size: content.size });
-        contents.push(content);
+        content.recipe.iter().for_each(|piece| *pieces.entry(*piece).or_default() |= side);
         Ok(())
     })?;
-    for piece in contents.iter().flat_map(|content| &content.recipe) {
-        for chunk in read_piece(reader, context, piece)?.chunks() {
-            let before = chunks.get(&chunk.id.0)?.and_then(|value| value.first().copied()).unwrap_or(0);
-            let indexed = || Ok(reader.index().locate(&chunk.id)?.first().map_or(0, |place| place.frame.entry.plain_len));
-            let len = chunk.len.map_or_else(indexed, Result::<u32>::Ok)?;
-            chunks.put(&chunk.id.0, &[&[before | side][..], &len.to_le_bytes()].concat())?;
-        }
-    }
     Ok(items)
 }

@@ -21,7 +21,7 @@ use crate::select::{Selection, find_backup};
 /// `Usage` if there is no such file, or several; `Damage` if what was written is not what was backed up.
 pub fn dump(repository: &Arc<Repository>, backup: &str, host: Option<&str>, path: &[u8], out: &mut dyn Write, job: &Job) -> Result<u64> {
     let backup = find_backup(repository, backup)?;
-    let reader = ChunkReader::open(repository)?;
+    let reader = ChunkReader::glance(repository)?;
     let selection = Selection::new(host.map(str::to_owned).into_iter().collect(), Vec::new(), &[])?;
     let mut found: Vec<(String, FileContent)> = Vec::new();
     let context = &mut ReadContext::new()?;

@@ -9,6 +9,7 @@ use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileRow, Node};
 use esker_format::layout::{ObjectKind, object_path};
 use esker_format::manifest::Manifest;
+use esker_format::recipe::Piece;
 use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single};
 use esker_format::{ChunkId, ObjectId};
 
@@ -17,7 +18,7 @@ use crate::listing::{fences, ids};
 use crate::reader::{ChunkReader, ReadContext};
 use crate::repository::Repository;
 use crate::session::Session;
-use crate::tables::{read_piece, read_table};
+use crate::tables::read_table;
 use crate::view::Viewer;
 
 /// A backup as the store holds it.
@@ -216,13 +217,20 @@ pub fn walk_chunks(reader: &ChunkReader, manifest: &Manifest, mut visit: impl Fn
         for piece in &table.pieces {
             visit(*piece)?;
             let bytes = reader.read(context, piece)?;
+            let mut recipes = Vec::new();
             for row in decode_piece::<FileRow>(&bytes).map_err(RepoError::object(format!("table piece {piece}")))? {
                 let Node::File(content) = row.node else { continue };
-                for piece in &content.recipe {
-                    visit(*piece)?;
-                    read_piece(reader, context, piece)?.chunks().try_for_each(|chunk| visit(chunk.id))?;
-                }
+                content.recipe.iter().try_for_each(|piece| visit(*piece))?;
+                recipes.extend(content.recipe);
             }
+            recipes.sort_unstable();
+            recipes.dedup();
+            let recipes = reader.in_store_order(recipes)?;
+            reader.read_each::<RepoError, _>(context, &recipes, |position, _, bytes| {
+                let path = || recipes.get(position).map_or_else(String::new, |id| format!("recipe piece {id}"));
+                let piece = Piece::decode(bytes).map_err(|source| RepoError::Object { path: path(), source })?;
+                piece.chunks().try_for_each(|chunk| visit(chunk.id))
+            })?;
         }
         Ok(())
     };

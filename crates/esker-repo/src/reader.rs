@@ -92,6 +92,14 @@ impl ChunkReader {
         Ok(Self::new(repository, repository.view(Viewer::Reader)?.synced.index))
     }
 
+    /// Reads through the index of what segments name, where that is at hand: for who reads and asks nothing else of it.
+    ///
+    /// # Errors
+    /// As `Repository::view`.
+    pub fn glance(repository: &Arc<Repository>) -> Result<Self> {
+        Ok(Self::new(repository, repository.glance()?))
+    }
+
     /// The repository.
     pub fn repository(&self) -> &Arc<Repository> {
         &self.repository

@@ -10,8 +10,8 @@ use esker_format::doomed::DoomedList;
 use esker_format::layout::ObjectKind;
 
 use crate::error::{RepoError, Result};
-use crate::index::Synced;
-use crate::listing::Listing;
+use crate::index::{SharedIndex, Synced};
+use crate::listing::{Listing, ids};
 use crate::repository::Repository;
 
 /// How often the store is listed while prunes finish.
@@ -73,6 +73,20 @@ impl Repository {
                 return Ok(View { listing, lists, damaged_lists, synced });
             }
             tries += 1;
+        }
+    }
+
+    /// The index of what segments name, if it is at hand, without a listing of the packs: there are many, and who reads a few
+    /// chunks finds them without. So it may name packs that are gone, and lack some that no segment names; whoever does not
+    /// find a chunk through it looks at the store whole before that counts as lost (I12).
+    ///
+    /// # Errors
+    /// As `view` for a reader.
+    pub(crate) fn glance(&self) -> Result<SharedIndex> {
+        match self.index_at_hand(ids(&self.store, ObjectKind::IndexSegment)?)? {
+            // What a damaged segment names, the packs must say themselves.
+            Some(synced) if synced.damaged.is_empty() => Ok(synced.index),
+            _ => Ok(self.view(Viewer::Reader)?.synced.index),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Chunks from one repository to the other: read and checked, named anew, claimed, stored; several threads at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -59,11 +59,12 @@ impl<'a> Mover<'a> {
         Self { source, target, writer, memo, job, counts: Counts::default(), damaged: Mutex::default() }
     }
 
-    /// Sees to it that these chunks are proven to be in the target; those that cannot be read are damaged from then on.
+    /// Sees to it that these chunks, each named once, are proven to be in the target; those that cannot be read are damaged
+    /// from then on.
     ///
     /// # Errors
     /// Anything but damage of the source.
-    pub fn carry(&self, wanted: &HashMap<ChunkId, ChunkKind>) -> Result<()> {
+    pub fn carry(&self, wanted: &[(ChunkId, ChunkKind)]) -> Result<()> {
         let mut missing = Vec::new();
         for (id, kind) in wanted {
             if !self.is_there(id)? {

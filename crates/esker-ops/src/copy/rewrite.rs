@@ -2,7 +2,7 @@
 //! rows. What cannot be read is named, and the rest is carried over all the same: another backup may need it, and the next
 //! run finds it there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use esker_cluster::path::{escaped, join};
 use esker_format::engine::{EngineRecord, ReplicaRow};
@@ -214,11 +214,12 @@ impl<'a> Rewriter<'a> {
 
 /// Carries over what these recipe pieces name, then the pieces.
 fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
-    let (mut pieces, mut wanted) = (Vec::new(), HashMap::new());
+    // In the order in which they are named they stand beside each other, here and there.
+    let (mut pieces, mut wanted, mut known) = (Vec::new(), Vec::new(), HashSet::new());
     for (id, bytes) in read {
         match Piece::decode(bytes) {
             Ok(piece) => {
-                wanted.extend(piece.chunks().map(|chunk| (chunk.id, chunk.kind)));
+                wanted.extend(piece.chunks().filter(|chunk| known.insert(chunk.id)).map(|chunk| (chunk.id, chunk.kind)));
                 pieces.push((id, piece));
             }
             Err(error) => mover.note_damage(*id, format!("recipe piece {id}: {error}")),

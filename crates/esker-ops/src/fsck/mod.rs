@@ -143,7 +143,7 @@ pub(crate) struct Check<'a> {
     backups: Backups,
     /// The backups that were asked for.
     chosen: Vec<Backup>,
-    reader: ChunkReader,
+    reader: Arc<ChunkReader>,
     index: SharedIndex,
     forgotten: BTreeMap<ObjectId, String>,
     /// Segments that a later one stands for.
@@ -202,7 +202,7 @@ impl<'a> Check<'a> {
             doomed,
             backups,
             chosen,
-            reader: ChunkReader::new(repository, Arc::clone(&index)),
+            reader: Arc::new(ChunkReader::new(repository, Arc::clone(&index))),
             index,
             forgotten: BTreeMap::new(),
             replaced: BTreeSet::new(),

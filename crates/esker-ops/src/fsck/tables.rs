@@ -1,8 +1,8 @@
 //! Tables and recipes: do they decode, add up, and name chunks that exist; and do their files rebuild.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use blake3::Hasher;
@@ -19,7 +19,7 @@ use esker_repo::RepoError;
 use esker_repo::index::Location;
 use esker_repo::manifests::{Backup, read_engine};
 use esker_repo::reader::ReadContext;
-use esker_repo::tables::{read_piece, read_table};
+use esker_repo::tables::read_table;
 
 use super::finding::help_for;
 use super::{Check, split_damage};
@@ -28,6 +28,8 @@ use crate::job::FirstFault;
 use crate::rebuild::{WINDOW_CHUNKS, chunk_of};
 use crate::sweep::SweptFile;
 
+/// Files whose recipes are read together.
+const RECIPES_AT_ONCE: usize = 1024;
 /// Distinct files that wait to be rebuilt, at most.
 const QUEUE: usize = 64;
 
@@ -48,7 +50,7 @@ impl Check<'_> {
                 self.damage(format!("backup {}", backup.manifest.label), error.to_string(), help_for("table"));
             }
         }
-        Ok(())
+        self.recipes(context, &seen.unread)
     }
 
     fn backup_tables(&mut self, context: &mut ReadContext, backup: &Backup, seen: &mut SeenTables) -> Result<()> {
@@ -108,8 +110,11 @@ impl Check<'_> {
                 of_piece.bytes = of_piece.bytes.saturating_add(content.size);
                 of_piece.chunks = of_piece.chunks.saturating_add(content.chunks);
                 if seen.recipes.insert(recipe_key(&content)) {
-                    self.recipe(context, &name_of(host, engine, &row.path), &content)?;
+                    seen.unread.push((name_of(host, engine, &row.path), content));
                 }
+            }
+            if seen.unread.len() >= RECIPES_AT_ONCE {
+                self.recipes(context, &std::mem::take(&mut seen.unread))?;
             }
             sums.add(&of_piece);
             seen.pieces.insert(*piece, of_piece);
@@ -122,42 +127,59 @@ impl Check<'_> {
         Err(RepoError::Object { path: format!("table of {}", host.name), source }.into())
     }
 
-    /// A recipe makes as many bytes as its file has, from chunks that stand somewhere and are as long.
-    fn recipe(&mut self, context: &mut ReadContext, name: &str, content: &FileContent) -> Result<()> {
-        let (mut size, mut chunks) = (0, 0);
-        for piece in &content.recipe {
-            self.is_indexed(&self.index.locate(piece)?)?;
-            let piece = match read_piece(&self.reader, context, piece) {
-                Ok(piece) => piece,
+    /// Recipes make as many bytes as their files have, from chunks that stand somewhere and are as long.
+    fn recipes(&mut self, context: &mut ReadContext, files: &[(String, FileContent)]) -> Result<()> {
+        let mut pieces: Vec<ChunkId> = files.iter().flat_map(|(_, content)| content.recipe.iter().copied()).collect();
+        pieces.sort_unstable();
+        pieces.dedup();
+        // Bytes and chunks of each piece that could be read.
+        let mut sums: HashMap<ChunkId, (u64, u64)> = HashMap::new();
+        let reader = Arc::clone(&self.reader);
+        reader.read_scattered::<OpsError, _>(context, &pieces, |position, bytes| {
+            let Some(id) = pieces.get(position) else { return Ok(()) };
+            self.is_indexed(&self.index.locate(id)?)?;
+            match bytes.and_then(|bytes| Piece::decode(bytes).map_err(RepoError::object(format!("recipe piece {id}")))) {
+                Ok(piece) => drop(sums.insert(*id, (piece.len(), self.chunks_of(&piece)?))),
                 Err(error) => {
-                    self.bad_chunks.entry(*piece).or_insert_with(|| error.to_string());
-                    return self.tolerate(error);
+                    self.bad_chunks.entry(*id).or_insert_with(|| error.to_string());
+                    self.tolerate(error)?;
                 }
-            };
-            size = u64::saturating_add(size, piece.len());
-            for NamedChunk { id, kind, len } in piece.chunks() {
-                chunks += 1;
-                let places = self.index.locate(&id)?;
-                self.is_indexed(&places)?;
-                if places.is_empty() {
-                    self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
-                } else if places
-                    .iter()
-                    .any(|place| len.is_some_and(|len| place.frame.entry.plain_len != len) || place.frame.entry.kind != kind)
-                {
-                    self.bad_chunks.entry(id).or_insert_with(|| "its length or kind is not the one the recipe names".into());
-                }
-                for place in &places {
-                    if self.index.pack(place.pack)?.name.kind != PackKind::Data {
-                        self.notice(format!("chunk {id}"), "bytes of a file stand in a metadata pack", "");
-                    }
+            }
+            Ok(())
+        })?;
+        for (name, content) in files {
+            let of_pieces: Option<Vec<(u64, u64)>> = content.recipe.iter().map(|piece| sums.get(piece).copied()).collect();
+            // A piece that could not be read is a finding already.
+            let Some(of_pieces) = of_pieces else { continue };
+            let sum =
+                of_pieces.iter().fold((0, 0), |sum: (u64, u64), piece| (sum.0.saturating_add(piece.0), sum.1.saturating_add(piece.1)));
+            if sum != (content.size, content.chunks) {
+                self.damage(format!("file {name}"), "its recipe does not make a file of its size", help_for("file"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every chunk that a piece names stands somewhere and is what it says; gives how many there are.
+    fn chunks_of(&mut self, piece: &Piece) -> Result<u64> {
+        let mut chunks = 0;
+        for NamedChunk { id, kind, len } in piece.chunks() {
+            chunks += 1;
+            let places = self.index.locate(&id)?;
+            self.is_indexed(&places)?;
+            let is_other = |place: &Location| len.is_some_and(|len| place.frame.entry.plain_len != len) || place.frame.entry.kind != kind;
+            if places.is_empty() {
+                self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
+            } else if places.iter().any(is_other) {
+                self.bad_chunks.entry(id).or_insert_with(|| "its length or kind is not the one the recipe names".into());
+            }
+            for place in &places {
+                if self.index.pack(place.pack)?.name.kind != PackKind::Data {
+                    self.notice(format!("chunk {id}"), "bytes of a file stand in a metadata pack", "");
                 }
             }
         }
-        if (size, chunks) != (content.size, content.chunks) {
-            self.damage(format!("file {name}"), "its recipe does not make a file of its size", help_for("file"));
-        }
-        Ok(())
+        Ok(chunks)
     }
 
     /// A writer indexes what an interrupted job left before it builds on it. So where a backup needs a chunk that only packs
@@ -368,6 +390,8 @@ enum Rebuilt {
 struct SeenTables {
     pieces: BTreeMap<ChunkId, Sums>,
     recipes: HashSet<ObjectId>,
+    /// Files whose recipes wait to be looked at, with their names.
+    unread: Vec<(String, FileContent)>,
 }
 
 #[derive(Default, Clone, Copy)]

@@ -103,7 +103,7 @@ pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job
     let started_ms = repository.environment().now_ms();
     let protection = if request.dry_run { Protection::none() } else { Protection::begin(repository, "restore") };
     let backup = find_backup(repository, &request.backup)?;
-    let reader = ChunkReader::open(repository)?;
+    let reader = ChunkReader::glance(repository)?;
     job.progress.phase("planning", 0);
     let plans = plan(&reader, &backup, &request.selection)?;
     job.progress.finish();

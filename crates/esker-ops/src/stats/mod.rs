@@ -1,32 +1,29 @@
 //! `stats`: what backups take, and what deleting one would free.
 
+mod needs;
 mod users;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use esker_format::file_table::{FileRow, Node};
 use esker_format::recipe::Piece;
-use esker_format::table::TableRef;
+use esker_format::table::decode_piece;
 use esker_format::{ChunkId, ObjectId};
-use esker_repo::index::Index;
 use esker_repo::listing::Listing;
 use esker_repo::manifests::{Backup, read_engine};
 use esker_repo::reader::{ChunkReader, ReadContext};
-use esker_repo::scratch::ScratchMap;
-use esker_repo::tables::read_table;
+use esker_repo::scratch::ScratchRows;
 use esker_repo::{RepoError, Repository};
 use serde::Serialize;
 
-use crate::error::{OpsError, Result};
+use crate::error::Result;
 use crate::job::Job;
 use crate::select::find_among;
 use crate::sorted_report::SortedReport;
 
+use needs::{each_with_users, need, note_unmeasured, read_each_once};
 use users::{SumsByNumber, Users};
-
-/// Recipes that are read together.
-const RECIPES_AT_ONCE: usize = 1024;
 
 /// Sizes of a repository. All in bytes.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -86,7 +83,7 @@ pub fn stats(repository: &Arc<Repository>, only: Option<&str>, job: &Job) -> Res
         job.cancel.check()?;
         sums.add(&reader, context, backup, u32::try_from(number).unwrap_or(u32::MAX))?;
     }
-    sums.add_recipes(&reader, context, job)?;
+    sums.add_tables(&reader, job)?;
     job.progress.finish();
     let listing = Listing::read(repository.store())?;
     let mut stats = Stats { backups: backups.found.len() as u64, ..Stats::default() };
@@ -101,75 +98,62 @@ pub fn stats(repository: &Arc<Repository>, only: Option<&str>, job: &Job) -> Res
     let shown = shown.map(|backup| backup.id);
     let is_shown = |backup: &&Backup| shown.is_none_or(|id| id == backup.id);
     stats.sorted = SortedReport::sum(backups.found.iter().filter(is_shown).filter_map(|backup| backup.manifest.sorted.as_ref()));
-    sums.finish(&reader.index(), &mut stats, &backups.found, shown)?;
+    sums.finish(&mut stats, &backups.found, shown)?;
     Ok(stats)
 }
 
-/// What is added up in two steps, so that what backups share is looked at once: first which backups and hosts need which
-/// recipe, then, recipe by recipe, its chunks.
+/// What is added up in steps, so that what backups share is looked at once: which backups and hosts need which piece of a
+/// table, then piece by piece which need which recipe, then recipe by recipe which need which chunk.
 struct Sums {
-    recipes: ScratchMap,
-    chunks: ScratchMap,
+    tables: ScratchRows,
+    chunks: ScratchRows,
     logical_by_host: BTreeMap<u32, u64>,
     hosts: Vec<String>,
 }
 
 impl Sums {
     fn new(repository: &Repository) -> Self {
-        let (recipes, chunks) = (repository.scratch_map(), repository.scratch_map());
-        Self { recipes, chunks, logical_by_host: BTreeMap::new(), hosts: Vec::new() }
+        let (tables, chunks) = (repository.scratch_rows(), repository.scratch_rows());
+        Self { tables, chunks, logical_by_host: BTreeMap::new(), hosts: Vec::new() }
     }
 
     fn add(&mut self, reader: &ChunkReader, context: &mut ReadContext, backup: &Backup, number: u32) -> Result<()> {
+        let index = reader.index();
         for host in &backup.manifest.hosts {
             let host_number = self.host(&host.name);
             *self.logical_by_host.entry(host_number).or_default() += host.bytes;
-            let users = Users::of(number, host_number);
-            backup.manifest.seen.pieces.iter().try_for_each(|piece| need(&self.chunks, piece, &users))?;
-            self.files(reader, context, &host.tree, &users)?;
+            let users = Users::of(number, host_number).encode();
+            let mut need = |piece: &ChunkId| need(&mut self.chunks, &index, piece, &users);
+            backup.manifest.seen.pieces.iter().try_for_each(&mut need)?;
+            let mut note_table = |piece: &ChunkId| note_unmeasured(&mut self.tables, piece, &users);
+            host.tree.pieces.iter().try_for_each(&mut note_table)?;
             for id in &host.engines {
-                need(&self.chunks, id, &users)?;
+                need(id)?;
                 let engine = read_engine(reader, context, id)?;
-                engine.replicas.pieces.iter().try_for_each(|piece| need(&self.chunks, piece, &users))?;
-                self.files(reader, context, &engine.files, &users)?;
+                engine.replicas.pieces.iter().try_for_each(&mut need)?;
+                engine.files.pieces.iter().try_for_each(&mut note_table)?;
             }
         }
         Ok(())
     }
 
-    fn files(&self, reader: &ChunkReader, context: &mut ReadContext, table: &TableRef, users: &Users) -> Result<()> {
-        table.pieces.iter().try_for_each(|piece| need(&self.chunks, piece, users))?;
-        read_table::<FileRow, OpsError>(reader, context, table, |row| match row.node {
-            Node::File(content) => content.recipe.iter().try_for_each(|piece| need(&self.recipes, piece, users)),
-            _ => Ok(()),
-        })
-    }
-
-    /// Whoever needs a recipe needs its chunks.
-    fn add_recipes(&self, reader: &ChunkReader, context: &mut ReadContext, job: &Job) -> Result<()> {
-        let mut batch = Vec::new();
-        let mut fault = Ok(());
-        self.recipes.for_each(|id, users| {
-            if let (Ok(id), Some(users)) = (id.try_into().map(ChunkId), Users::decode(users)) {
-                batch.push((id, users));
-            }
-            if batch.len() >= RECIPES_AT_ONCE && fault.is_ok() {
-                fault = job.cancel.check().and_then(|()| self.add_batch(reader, context, std::mem::take(&mut batch)));
+    /// Whoever needs a table needs its recipes, and their chunks.
+    fn add_tables(&mut self, reader: &ChunkReader, job: &Job) -> Result<()> {
+        let index = reader.index();
+        let mut recipes = reader.repository().scratch_rows();
+        let tables = std::mem::replace(&mut self.tables, reader.repository().scratch_rows());
+        read_each_once(reader, tables, job, |id, users, bytes| {
+            need(&mut self.chunks, &index, id, users)?;
+            for row in decode_piece::<FileRow>(bytes).map_err(RepoError::object(format!("table piece {id}")))? {
+                let Node::File(content) = row.node else { continue };
+                content.recipe.iter().try_for_each(|piece| note_unmeasured(&mut recipes, piece, users))?;
             }
             Ok(())
         })?;
-        fault?;
-        self.add_batch(reader, context, batch)
-    }
-
-    fn add_batch(&self, reader: &ChunkReader, context: &mut ReadContext, batch: Vec<(ChunkId, Users)>) -> Result<()> {
-        let users: HashMap<ChunkId, Users> = batch.into_iter().collect();
-        let ids = reader.in_store_order(users.keys().copied().collect())?;
-        reader.read_each::<OpsError, _>(context, &ids, |position, _, bytes| {
-            let Some((id, users)) = ids.get(position).and_then(|id| users.get_key_value(id)) else { return Ok(()) };
-            need(&self.chunks, id, users)?;
+        read_each_once(reader, recipes, job, |id, users, bytes| {
+            need(&mut self.chunks, &index, id, users)?;
             let piece = Piece::decode(bytes).map_err(RepoError::object(format!("recipe piece {id}")))?;
-            piece.chunks().try_for_each(|chunk| need(&self.chunks, &chunk.id, users))
+            piece.chunks().try_for_each(|chunk| need(&mut self.chunks, &index, &chunk.id, users))
         })
     }
 
@@ -181,12 +165,10 @@ impl Sums {
         u32::try_from(position).unwrap_or(u32::MAX)
     }
 
-    fn finish(self, index: &Index, stats: &mut Stats, backups: &[Backup], only: Option<ObjectId>) -> Result<()> {
+    fn finish(self, stats: &mut Stats, backups: &[Backup], only: Option<ObjectId>) -> Result<()> {
         let (mut by_backup, mut by_host) = (SumsByNumber::default(), SumsByNumber::default());
         let (mut unique_by_backup, mut unique_by_host): (BTreeMap<u32, u64>, BTreeMap<u32, u64>) = Default::default();
-        self.chunks.for_each(|id, users| {
-            let (Ok(id), Some(users)) = (id.try_into().map(ChunkId), Users::decode(users)) else { return Ok(()) };
-            let stored = index.locate(&id)?.first().map_or(0, |place| u64::from(place.frame.entry.stored_len));
+        each_with_users(self.chunks, |_, stored, users| {
             stats.chunks += 1;
             stats.needed_bytes += stored;
             by_backup.add(&users.backups, stored);
@@ -214,14 +196,6 @@ impl Sums {
         }
         Ok(())
     }
-}
-
-/// Notes that these need a chunk or recipe, beside those that were noted before.
-fn need(map: &ScratchMap, chunk: &ChunkId, users: &Users) -> Result<()> {
-    let known = map.get(&chunk.0)?.and_then(|bytes| Users::decode(&bytes));
-    let mut all = known.clone().unwrap_or_default();
-    all.join(users);
-    if known.as_ref() == Some(&all) { Ok(()) } else { Ok(map.put(&chunk.0, &all.encode())?) }
 }
 
 fn usage(name: String, id: Option<String>, logical_bytes: u64, stored_bytes: u64, unique_bytes: u64) -> UsageLine {

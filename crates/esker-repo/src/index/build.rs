@@ -1,25 +1,24 @@
 //! Bringing the index to a listing: from the nearest older generation, plus what is new.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use esker_format::ObjectId;
 use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::{ObjectKind, PackName};
-use rocksdb::{DB, WriteBatch, WriteOptions};
 
 use super::Index;
-use super::database::{next_pack, open_private, open_read_only, replaced_of, sources_of};
+use super::database::{open_private, open_read_only, replaced_of, sources_of, write_options};
+use super::filler::Filler;
 use super::folders::{USE_FILE, cache_error, generation_name, generations, link_files, newest_first, remove_folder, share};
 use super::recent::{ORPHAN_FRAMES_MAX, SEGMENT_BYTES_MAX, SEGMENTS_MAX};
-use super::rows::{PACK, PACK_NUMBER, REPLACED, SOURCE, add_place, chunk_key, encode_pack};
 use crate::error::{RepoError, Result};
 use crate::listing::Listing;
 use crate::repository::Repository;
 
-/// Rows written at a time.
-const BATCH_ENTRIES: usize = 4096;
+/// Bytes of segments that are read together from a store far away, unless one is larger.
+const READ_BYTES_MAX: u64 = 8 << 20;
 
 /// Builds one index.
 pub(super) struct Build<'a> {
@@ -48,7 +47,8 @@ impl Build<'_> {
         let mut unnamed = unnamed_packs(&index, listing, self.doomed)?;
         if !unnamed.is_empty() && !self.unread.is_empty() {
             for id in std::mem::take(&mut self.unread) {
-                self.read_segment(&id)?.unwrap_or_default().iter().try_for_each(|pack| index.add(pack))?;
+                let read = self.repository.read_object(ObjectKind::IndexSegment, &id);
+                self.packs_of(&id, read)?.unwrap_or_default().iter().try_for_each(|pack| index.add(pack))?;
             }
             unnamed = unnamed_packs(&index, listing, self.doomed)?;
         }
@@ -71,9 +71,17 @@ impl Build<'_> {
         Ok(index)
     }
 
-    /// The readable segments: of the newest generation that lacks only a few of them, these in memory; else of one that is
-    /// made of all.
+    /// The readable segments; of a generation that is made of all of them if there is none near.
     fn of_segments(&mut self, listing: &Listing) -> Result<Index> {
+        match self.of_nearest(listing)? {
+            Some(index) => Ok(index),
+            None => open(&self.generation_of(listing, &[])?),
+        }
+    }
+
+    /// The readable segments: of the newest generation that lacks only a few of them, these in memory. `None` if there is no
+    /// such generation.
+    pub(super) fn of_nearest(&mut self, listing: &Listing) -> Result<Option<Index>> {
         let is_few = |missing: &[ObjectId]| {
             let bytes: u64 = missing.iter().filter_map(|id| listing.segments.get(id)).sum();
             missing.len() <= SEGMENTS_MAX && bytes <= SEGMENT_BYTES_MAX
@@ -91,26 +99,61 @@ impl Build<'_> {
             });
             match { opened }.next() {
                 Some(found) => found,
-                None => return open(&self.generation_of(listing, &[])?),
+                None => return Ok(None),
             }
         };
         self.replaced.extend(index.replaced.iter().copied());
-        for id in largest_first(missing, listing) {
-            if self.replaced.contains(&id) {
-                self.unread.push(id);
-                continue;
+        self.unread =
+            self.each_segment(missing, listing, |_, packs| packs.unwrap_or_default().iter().try_for_each(|pack| index.add(pack)))?;
+        index.replaced.extend(self.replaced.iter().copied());
+        Ok(Some(index))
+    }
+
+    /// Reads segments, the largest first: one that stands for others is larger than each of them, so what it replaces is
+    /// known before they come up. Those are not read; gives them.
+    fn each_segment(
+        &mut self,
+        mut segments: Vec<ObjectId>,
+        listing: &Listing,
+        mut take: impl FnMut(&ObjectId, Option<Vec<IndexedPack>>) -> Result<()>,
+    ) -> Result<Vec<ObjectId>> {
+        let is_far = self.repository.store.is_far();
+        let size = |id: &ObjectId| listing.segments.get(id).copied().unwrap_or_default();
+        segments.sort_by_key(|id| std::cmp::Reverse(size(id)));
+        let (mut left, mut unread) = (segments.into_iter().peekable(), Vec::new());
+        loop {
+            // Together only those of about a size, none of which is likely to stand for another.
+            let (mut some, mut bytes, mut first) = (Vec::new(), 0, 0);
+            let fits = |id: &ObjectId, bytes: u64, first: u64| {
+                first == 0 || (is_far && size(id) > first / 4 * 3 && bytes + size(id) <= READ_BYTES_MAX)
+            };
+            while let Some(id) = left.next_if(|id| fits(id, bytes, first)) {
+                if self.replaced.contains(&id) {
+                    unread.push(id);
+                } else {
+                    bytes += size(&id);
+                    first = if first == 0 { bytes.max(1) } else { first };
+                    some.push(id);
+                }
             }
-            for pack in self.read_segment(&id)?.unwrap_or_default() {
-                index.add(&pack)?;
+            if some.is_empty() {
+                return Ok(unread);
+            }
+            let read: Vec<_> = self.repository.read_objects(ObjectKind::IndexSegment, some).collect();
+            for (id, read) in read {
+                if self.replaced.contains(&id) {
+                    unread.push(id);
+                } else {
+                    take(&id, self.packs_of(&id, read)?)?;
+                }
             }
         }
-        Ok(index)
     }
 
     /// The packs of a segment; none if it cannot be read. Its packs are then packs that no segment names, and are indexed
     /// from their own tables.
-    fn read_segment(&mut self, id: &ObjectId) -> Result<Option<Vec<IndexedPack>>> {
-        match self.repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
+    fn packs_of(&mut self, id: &ObjectId, read: Result<IndexSegment>) -> Result<Option<Vec<IndexedPack>>> {
+        match read {
             Ok(mut segment) => {
                 // A pack of a newer format counts as named by no segment, and its own head says why it is not read.
                 segment.packs.retain(|pack| pack.table.format <= formats::newest(pack.name.kind.object_kind()));
@@ -146,27 +189,33 @@ impl Build<'_> {
             true => sources_of(&db)?,
             false => BTreeSet::new(),
         };
-        let mut filler = Filler::new(&db)?;
+        let options = write_options();
+        let mut filler = Filler::new(&db, &options, &self.repository.cache, private.path())?;
         self.replaced.extend(replaced_of(&db)?);
-        let mut unread = Vec::new();
-        for id in largest_first(self.segments.difference(&have).copied().collect(), listing) {
-            if self.replaced.contains(&id) {
-                filler.source(&id)?;
-                unread.push(id);
-            } else if !self.fill_from(&id, &mut filler)? {
-                sources.remove(&id);
+        let missing = self.segments.difference(&have).copied().collect();
+        let mut damaged = Vec::new();
+        let unread = self.each_segment(missing, listing, |id, packs| match packs {
+            Some(packs) => filler.segment(id, &packs),
+            None => {
+                damaged.push(*id);
+                Ok(())
             }
-        }
+        })?;
+        unread.iter().for_each(|id| filler.source(id));
+        sources.retain(|id| !damaged.contains(id));
         // Whoever wrote the larger segment may have meant packs that others name, too.
         if !unread.is_empty() && !filler.names_all(listing)? {
             for id in unread {
-                self.fill_from(&id, &mut filler)?;
+                let read = self.repository.read_object(ObjectKind::IndexSegment, &id);
+                if let Some(packs) = self.packs_of(&id, read)? {
+                    filler.segment(&id, &packs)?;
+                }
             }
         }
         self.replaced.iter().try_for_each(|id| filler.replaced(id))?;
         for pack in orphans.iter().filter(|pack| !have.contains(&pack.name.id)) {
             filler.add(pack)?;
-            filler.source(&pack.name.id)?;
+            filler.source(&pack.name.id);
         }
         filler.finish()?;
         db.flush().map_err(|error| cache_error(private.path(), &error))?;
@@ -183,14 +232,6 @@ impl Build<'_> {
             }
             Err(error) => Err(cache_error(&folder, &error)),
         }
-    }
-
-    /// Adds what a segment says; whether it could be read.
-    fn fill_from(&mut self, id: &ObjectId, filler: &mut Filler<'_>) -> Result<bool> {
-        let Some(packs) = self.read_segment(id)? else { return Ok(false) };
-        packs.iter().try_for_each(|pack| filler.add(pack))?;
-        filler.source(id)?;
-        Ok(true)
     }
 
     fn folder_of(&self, sources: &BTreeSet<ObjectId>) -> PathBuf {
@@ -222,95 +263,15 @@ impl Build<'_> {
 
 /// Packs of the listing that the index does not name and no prune has doomed.
 fn unnamed_packs(index: &Index, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Vec<(PackName, u64)>> {
-    let named: BTreeSet<ObjectId> = index.packs()?.into_iter().map(|pack| pack.name.id).collect();
-    let is_unnamed = |pack: &PackName| !named.contains(&pack.id) && !doomed.contains(&pack.id);
+    let mut unnamed: HashSet<ObjectId> = listing.packs.keys().map(|pack| pack.id).collect();
+    index.each_pack(|pack| {
+        unnamed.remove(&pack.name.id);
+    })?;
+    let is_unnamed = |pack: &PackName| unnamed.contains(&pack.id) && !doomed.contains(&pack.id);
     Ok(listing.packs.iter().filter(|(pack, _)| is_unnamed(pack)).map(|(pack, size)| (*pack, *size)).collect())
-}
-
-/// A segment that stands for others is larger than each of them: what it replaces is known before they come up.
-fn largest_first(mut segments: Vec<ObjectId>, listing: &Listing) -> Vec<ObjectId> {
-    segments.sort_by_key(|id| std::cmp::Reverse(listing.segments.get(id).copied().unwrap_or_default()));
-    segments
 }
 
 /// Opens a generation; one that does not open is only a cache, and goes so that it is built again.
 fn open(folder: &Path) -> Result<Index> {
     Index::open(folder).inspect_err(|_| remove_folder(folder))
-}
-
-/// Adds packs to a database that is being built.
-struct Filler<'a> {
-    db: &'a DB,
-    batch: WriteBatch,
-    /// Rows of chunks that are not written yet.
-    chunks: HashMap<Vec<u8>, Vec<u8>>,
-    next: u32,
-}
-
-impl<'a> Filler<'a> {
-    fn new(db: &'a DB) -> Result<Self> {
-        let next = next_pack(db)?;
-        Ok(Self { db, batch: WriteBatch::default(), chunks: HashMap::new(), next })
-    }
-
-    fn add(&mut self, pack: &IndexedPack) -> Result<()> {
-        let key = [&[PACK_NUMBER][..], &pack.name.id.0].concat();
-        if self.db.get_pinned(&key).map_err(|error| cache_error(self.db.path(), &error))?.is_some() {
-            return Ok(());
-        }
-        let number = self.next;
-        self.next += 1;
-        self.batch.put(key, number.to_be_bytes());
-        self.batch.put([&[PACK][..], &number.to_be_bytes()].concat(), encode_pack(pack));
-        for frame in pack.table.frames() {
-            let key = chunk_key(&frame.entry.chunk);
-            if !self.chunks.contains_key(&key) {
-                let row = self.db.get(&key).map_err(|error| cache_error(self.db.path(), &error))?;
-                self.chunks.insert(key.clone(), row.unwrap_or_default());
-            }
-            if let Some(row) = self.chunks.get_mut(&key) {
-                add_place(row, number, &frame);
-            }
-            if self.chunks.len() >= BATCH_ENTRIES {
-                self.write()?;
-            }
-        }
-        // The pack's own row must be found by the next `add`.
-        self.write()
-    }
-
-    /// Whether every pack of the listing is named.
-    fn names_all(&self, listing: &Listing) -> Result<bool> {
-        for pack in listing.packs.keys() {
-            let key = [&[PACK_NUMBER][..], &pack.id.0].concat();
-            if self.db.get_pinned(&key).map_err(|error| cache_error(self.db.path(), &error))?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn replaced(&mut self, id: &ObjectId) -> Result<()> {
-        self.batch.put([&[REPLACED][..], &id.0].concat(), []);
-        self.write()
-    }
-
-    fn source(&mut self, id: &ObjectId) -> Result<()> {
-        self.batch.put([&[SOURCE][..], &id.0].concat(), []);
-        self.write()
-    }
-
-    fn write(&mut self) -> Result<()> {
-        let mut options = WriteOptions::default();
-        options.disable_wal(true);
-        let mut batch = std::mem::take(&mut self.batch);
-        for (key, row) in self.chunks.drain() {
-            batch.put(key, row);
-        }
-        self.db.write_opt(batch, &options).map_err(|error| cache_error(self.db.path(), &error))
-    }
-
-    fn finish(mut self) -> Result<()> {
-        self.write()
-    }
 }

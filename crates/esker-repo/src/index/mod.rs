@@ -8,12 +8,14 @@
 
 mod build;
 mod database;
+mod filler;
 mod folders;
+mod nearby;
 mod recent;
 mod room;
 mod rows;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -29,15 +31,16 @@ use crate::listing::Listing;
 use crate::repository::Repository;
 
 use build::Build;
+use nearby::{Group, Nearby};
 use recent::Recent;
-use rows::{PACK, PACK_NUMBER, chunk_key, decode_pack, decode_places, pack_number};
+use rows::{PACK, PACK_NUMBER, chunk_key, decode_frames, decode_pack, decode_places, frames_key, pack_number};
 
-use database::{next_pack, open_read_only, replaced_of, sources_of};
+use database::{next_pack, open_read_only, replaced_of, several_of, sources_of};
 use folders::{drop_old_generations, is_named_by, remove_folder};
 
 pub use room::INDEX_CACHE_BYTES;
 
-pub(crate) use database::open_private;
+pub(crate) use database::open_scratch;
 pub(crate) use folders::{cache_error, create_folder, share, sweep_abandoned};
 
 /// How often a generation is opened that others keep removing.
@@ -46,7 +49,7 @@ const OPEN_TRIES: u32 = 5;
 /// Packs kept in memory, at most.
 const KNOWN_PACKS_MAX: usize = 4096;
 /// The layout of the rows; a cache of another layout stands in another folder.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// A pack as the index knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,7 @@ pub struct Index {
 /// A database on disk.
 struct Generation {
     db: DB,
+    nearby: Nearby,
     _in_use: std::fs::File,
 }
 
@@ -112,6 +116,30 @@ impl Repository {
     /// # Errors
     /// `Cache`, `Store`. Segments and packs that are damaged are reported in the result: their chunks do not exist.
     pub fn sync_index(&self, listing: &Listing, doomed: &BTreeSet<ObjectId>) -> Result<Synced> {
+        let made = self.make_index(listing, doomed, |build| {
+            let mut index = build.index(listing)?;
+            index.mark(listing, doomed, &build.orphans)?;
+            Ok(Some(index))
+        })?;
+        made.ok_or_else(|| RepoError::Internal("no index was made".into()))
+    }
+
+    /// The index of these segments, if it takes little more than a generation that is there. Of the packs nothing is known:
+    /// those that are gone count, and those that no segment names do not.
+    ///
+    /// # Errors
+    /// As `sync_index`.
+    pub(crate) fn index_at_hand(&self, segments: BTreeMap<ObjectId, u64>) -> Result<Option<Synced>> {
+        let listing = Listing { segments, ..Listing::default() };
+        self.make_index(&listing, &BTreeSet::new(), |build| build.of_nearest(&listing))
+    }
+
+    fn make_index(
+        &self,
+        listing: &Listing,
+        doomed: &BTreeSet<ObjectId>,
+        make: impl Fn(&mut Build<'_>) -> Result<Option<Index>>,
+    ) -> Result<Option<Synced>> {
         let root = self.cache.join(format!("index-{LAYOUT}-{}", self.config.repository));
         let mut tries = 1;
         loop {
@@ -120,20 +148,14 @@ impl Repository {
             let segments = listing.segments.keys().copied().collect();
             let (replaced, unread, orphans, damaged) = Default::default();
             let mut build = Build { repository: self, root: root.clone(), segments, replaced, unread, orphans, damaged, doomed };
-            match build.index(listing) {
-                Ok(mut index) => {
+            match make(&mut build) {
+                Ok(None) => return Ok(None),
+                Ok(Some(index)) => {
                     if let Some(generation) = &index.generation {
                         drop_old_generations(&root, generation.db.path());
                     }
-                    match index.mark(listing, doomed, &build.orphans) {
-                        Err(RepoError::CacheDamaged { .. }) if tries < OPEN_TRIES => {
-                            tries += 1;
-                            continue;
-                        }
-                        marked => marked?,
-                    }
                     room::keep_within(&self.cache, self.index_cache_bytes);
-                    return Ok(Synced { index: Arc::new(index), orphans: build.orphans, damaged: build.damaged });
+                    return Ok(Some(Synced { index: Arc::new(index), orphans: build.orphans, damaged: build.damaged }));
                 }
                 // Another process, with a newer listing, removed the generation before it was marked as in use.
                 Err(RepoError::Cache { .. } | RepoError::CacheDamaged { .. }) if tries < OPEN_TRIES => tries += 1,
@@ -147,7 +169,9 @@ impl Index {
     /// The generation in a folder.
     fn open(folder: &Path) -> Result<Self> {
         let in_use = share(folder)?;
-        let generation = Generation { db: open_read_only(folder)?, _in_use: in_use };
+        let db = open_read_only(folder)?;
+        let nearby = Nearby::new(several_of(&db)?);
+        let generation = Generation { db, nearby, _in_use: in_use };
         // RocksDB opens what was cut short as an older state of it: not all that the folder's name promises.
         if !is_named_by(folder, &sources_of(&generation.db)?) {
             return Err(cache_error(folder, &"it is not whole"));
@@ -217,9 +241,21 @@ impl Index {
     /// # Errors
     /// `Cache`.
     pub fn packs(&self) -> Result<Vec<PackEntry>> {
-        let mut packs = self.generation.as_ref().map_or(Ok(Vec::new()), Generation::packs)?;
-        packs.extend_from_slice(self.recent.packs());
+        let mut packs = Vec::new();
+        self.each_pack(|pack| packs.push(*pack))?;
         Ok(packs)
+    }
+
+    /// Visits what `packs` gives, none of it in memory.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn each_pack(&self, mut visit: impl FnMut(&PackEntry)) -> Result<()> {
+        if let Some(generation) = &self.generation {
+            generation.each_pack(&mut visit)?;
+        }
+        self.recent.packs().iter().for_each(visit);
+        Ok(())
     }
 
     /// Whether a pack is named by a segment but not in the store (or doomed).
@@ -245,23 +281,39 @@ impl Index {
     fn mark(&mut self, listing: &Listing, doomed: &BTreeSet<ObjectId>, orphans: &[IndexedPack]) -> Result<()> {
         let listed: HashMap<ObjectId, u64> = listing.packs.iter().map(|(pack, size)| (pack.id, *size)).collect();
         let orphans: BTreeSet<ObjectId> = orphans.iter().map(|pack| pack.name.id).collect();
-        for PackEntry { name, number, bytes, .. } in self.packs()? {
+        let (mut absent, mut unnamed) = (BTreeSet::new(), BTreeSet::new());
+        self.each_pack(|PackEntry { name, number, bytes, .. }| {
             // A pack of another length than its frames make is no pack: cut short, it holds nothing that counts.
-            if listed.get(&name.id) != Some(&bytes) || doomed.contains(&name.id) {
-                self.absent.insert(number);
+            if listed.get(&name.id) != Some(bytes) || doomed.contains(&name.id) {
+                absent.insert(*number);
             }
             if orphans.contains(&name.id) {
-                self.orphans.insert(number);
+                unnamed.insert(*number);
             }
-        }
+        })?;
+        self.absent.append(&mut absent);
+        self.orphans.append(&mut unnamed);
         Ok(())
     }
 }
 
 impl Generation {
     fn places(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
-        let row = self.row(&chunk_key(chunk))?;
-        row.map_or_else(|| Ok(Vec::new()), |row| decode_places(chunk, &row).map_err(|error| self.damaged(&error)))
+        if let Some(place) = self.nearby.place(chunk) {
+            return Ok(vec![place]);
+        }
+        let Some(row) = self.row(&chunk_key(chunk))? else { return Ok(Vec::new()) };
+        let places = decode_places(chunk, &row).map_err(|error| self.damaged(&error))?;
+        if let Some(group) = places.first().and_then(|place| self.nearby.looked_up(place)) {
+            self.nearby.keep(group, self.frames(group)?);
+        }
+        Ok(places)
+    }
+
+    fn frames(&self, (pack, group): Group) -> Result<Vec<Frame>> {
+        let row = self.row(&frames_key(pack, group))?;
+        let frames = row.and_then(|row| decode_frames(group, &row).ok());
+        frames.ok_or_else(|| self.damaged(&format!("frames of pack {pack} are not in it")))
     }
 
     fn pack(&self, number: u32) -> Result<PackEntry> {
@@ -273,17 +325,16 @@ impl Generation {
         Ok(self.row(&[&[PACK_NUMBER][..], &id.0].concat())?.is_some())
     }
 
-    fn packs(&self) -> Result<Vec<PackEntry>> {
-        let mut packs = Vec::new();
+    fn each_pack(&self, visit: &mut impl FnMut(&PackEntry)) -> Result<()> {
         for row in self.db.iterator(IteratorMode::From(&[PACK], Direction::Forward)) {
             let (key, value) = row.map_err(|error| self.damaged(&error))?;
             if key.first() != Some(&PACK) {
                 break;
             }
             let number = pack_number(&key).ok_or_else(|| self.damaged(&"a key is cut short"))?;
-            packs.push(decode_pack(number, &value).map_err(|error| self.damaged(&error))?);
+            visit(&decode_pack(number, &value).map_err(|error| self.damaged(&error))?);
         }
-        Ok(packs)
+        Ok(())
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<rocksdb::DBPinnableSlice<'_>>> {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::folders::{USE_FILE, generations, remove_unused};
 
-/// Bytes that local indexes may take, unless `OpenOptions` says otherwise: those of about a hundred million chunks.
+/// Bytes that local indexes may take, unless `OpenOptions` says otherwise: those of about eighty million chunks.
 pub const INDEX_CACHE_BYTES: u64 = 8 << 30;
 /// What folders of indexes begin with.
 const INDEX_PREFIX: &str = "index-";

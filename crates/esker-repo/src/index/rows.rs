@@ -20,6 +20,14 @@ pub(super) const SOURCE: u8 = 4;
 /// Id of a segment that one of these stands for.
 pub(super) const REPLACED: u8 = 5;
 
+/// Pack number and a group of its frames: the frames, one after another.
+pub(super) const FRAMES: u8 = 6;
+/// Chunk id: it stands at several places.
+pub(super) const SEVERAL: u8 = 7;
+
+/// Frames of a group: what is read along when chunks beside each other are looked up.
+pub(super) const GROUP_FRAMES: u32 = 64;
+
 pub(super) fn pack_number(key: &[u8]) -> Option<u32> {
     key.last_chunk().map(|number| u32::from_be_bytes(*number))
 }
@@ -52,8 +60,11 @@ pub(super) fn chunk_key(chunk: &ChunkId) -> Vec<u8> {
     [&[CHUNK][..], &chunk.0].concat()
 }
 
-/// Adds a place to a chunk's row.
-pub(super) fn add_place(row: &mut Vec<u8>, pack: u32, frame: &Frame) {
+/// Bytes of a place in a chunk's row.
+pub(super) const PLACE_BYTES: usize = 23;
+
+/// A place in a chunk's row.
+pub(super) fn encode_place(pack: u32, frame: &Frame) -> Vec<u8> {
     let mut out = Writer::default();
     out.u32(pack);
     out.u8(frame.entry.kind as u8);
@@ -63,7 +74,45 @@ pub(super) fn add_place(row: &mut Vec<u8>, pack: u32, frame: &Frame) {
     out.u32(frame.entry.plain_len);
     out.u32(frame.number);
     out.u32(frame.offset);
-    row.extend_from_slice(&out.into_bytes());
+    out.into_bytes()
+}
+
+/// The key of a group of frames.
+pub(super) fn frames_key(pack: u32, group: u32) -> Vec<u8> {
+    [&[FRAMES][..], &pack.to_be_bytes(), &group.to_be_bytes()].concat()
+}
+
+/// Frames of a pack that follow each other.
+pub(super) fn encode_frames(frames: &[Frame]) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.u32(frames.first().map_or(0, |frame| frame.offset));
+    for frame in frames {
+        out.raw(&frame.entry.chunk.0);
+        out.u8(frame.entry.kind as u8);
+        out.u8(frame.entry.codec as u8);
+        out.u8(u8::from(frame.last));
+        out.u32(frame.entry.stored_len);
+        out.u32(frame.entry.plain_len);
+    }
+    out.into_bytes()
+}
+
+/// The frames of a group.
+pub(super) fn decode_frames(group: u32, row: &[u8]) -> std::result::Result<Vec<Frame>, FormatError> {
+    let mut input = Reader::new(row);
+    let mut frames = Vec::with_capacity(GROUP_FRAMES as usize);
+    let (mut number, mut offset) = (group.saturating_mul(GROUP_FRAMES), input.u32("offset")?);
+    while input.left() > 0 {
+        let chunk = ChunkId(input.array("chunk")?);
+        let kind = ChunkKind::from_u8(input.u8("kind")?)?;
+        let codec = Codec::from_u8(input.u8("codec")?)?;
+        let last = input.u8("last")? == 1;
+        let entry = FrameEntry { chunk, kind, codec, stored_len: input.u32("stored")?, plain_len: input.u32("plain")? };
+        frames.push(Frame { entry, number, offset, last });
+        number = number.saturating_add(1);
+        offset = offset.saturating_add(entry.stored_len);
+    }
+    Ok(frames)
 }
 
 /// Every place in a chunk's row.

@@ -1,5 +1,4 @@
-//! A private map for what must not grow in memory with the repository: a small one stays in memory, a larger one moves to this
-//! machine's disk.
+//! A private map: a small one stays in memory, a larger one moves to disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rocksdb::{DB, IteratorMode, WriteOptions};
 
+use super::folder::ScratchFolder;
 use crate::error::Result;
-use crate::index::{cache_error, create_folder, open_private, share, sweep_abandoned};
+use crate::index::{cache_error, open_scratch};
 use crate::repository::Repository;
 
 /// Bytes above which a map moves to disk. Making a database costs as much time as a small backup.
@@ -29,8 +29,7 @@ enum Rows {
 
 struct Database {
     db: DB,
-    _in_use: std::fs::File,
-    _folder: tempfile::TempDir,
+    _folder: ScratchFolder,
 }
 
 impl Repository {
@@ -121,11 +120,8 @@ impl Rows {
 
 impl Database {
     fn new(cache: &Path) -> Result<Self> {
-        create_folder(cache)?;
-        sweep_abandoned(cache, "scratch-");
-        let folder = tempfile::Builder::new().prefix("scratch-").tempdir_in(cache).map_err(|error| cache_error(cache, &error))?;
-        let in_use = share(folder.path())?;
-        Ok(Self { db: open_private(folder.path())?, _in_use: in_use, _folder: folder })
+        let folder = ScratchFolder::new(cache)?;
+        Ok(Self { db: open_scratch(folder.path())?, _folder: folder })
     }
 
     fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
