@@ -371,6 +371,29 @@ fn a_change_in_one_place_is_found_without_reading_the_others() {
 }
 
 #[test]
+fn as_many_tables_are_open_as_have_keys_in_common_and_not_as_there_are() {
+    let esker = Esker::plain(&[]);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_disable_auto_compactions(true);
+    let db = DB::open(&options, esker.path("live")).unwrap();
+    let folders = ["one", "two"].map(|name| esker.path(name));
+    for (day, folder) in folders.iter().enumerate() {
+        for table in 0..100u64 {
+            let value = |entry: u64| noise(table * 100 + entry + 1_000_000 * day as u64, 50);
+            (0..100).for_each(|entry| db.put(format!("{table:03} {entry:04}"), value(entry)).unwrap());
+            db.flush().unwrap();
+        }
+        checkpoint_of(&db, folder);
+    }
+    back_up(&esker, "one", &folders[0], &[]);
+    back_up(&esker, "two", &folders[1], &["--no-reencode"]);
+    let report = esker.json(&["diff", "--keys", "one", "two"], 0);
+    assert_eq!((number(&report, "changed"), number(&report, "tables")), (10_000, 300), "{report}");
+    assert!(number(&report, "tables_open") <= 3, "{report}");
+}
+
+#[test]
 fn nothing_is_written_to_the_disk() {
     let esker = Esker::plain(&[]);
     let days = nebula_days(esker.folder(), &Workload { entries: 60_000, partitions: 4, ..Workload::default() }, 2);

@@ -83,14 +83,14 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     let mut keys = esker.run(&["diff", "--keys", "one", "two", "--list", "--json"]).exits(0).json_lines();
     let diff = keys.pop().unwrap();
     let counts = "added added_bytes changed changed_bytes deleted deleted_bytes undecided";
-    let effort = "not_compared engines tables table_bytes skipped_bytes entries_read read_bytes";
+    let effort = "not_compared engines tables table_bytes skipped_bytes entries_read tables_open read_bytes";
     result_has_keys(&diff, &format!("from to rows {counts} {effort}"));
     has_keys(&diff["rows"][0], &format!("host space data_path column_family partition {counts}"));
     let line = "change host space column_family partition key timestamp value_bytes_from value_bytes_to";
     keys.iter().for_each(|key| has_keys(key, line));
     let replicas = esker.json(&["fsck", "--replicas"], 0);
     let states = "backup id partitions equal diverged apart single undecided";
-    result_has_keys(&replicas, &format!("{states} not_compared table_bytes skipped_bytes entries_read read_bytes protected"));
+    result_has_keys(&replicas, &format!("{states} not_compared table_bytes skipped_bytes entries_read tables_open read_bytes protected"));
     has_keys(&replicas["partitions"][0], "space partition state replicas divergences");
     has_keys(&replicas["partitions"][0]["replicas"][0], "host data_path commit_id term");
     let held = esker.json(&["forget", "one", "--hold"], 0);

@@ -34,6 +34,8 @@ pub(super) struct Effort {
     pub(super) skipped_bytes: u64,
     /// Entries that were looked at.
     pub(super) entries: u64,
+    /// Tables of one side that were open at once, at most.
+    pub(super) open: u64,
 }
 
 impl Effort {
@@ -42,6 +44,7 @@ impl Effort {
         self.table_bytes += more.table_bytes;
         self.skipped_bytes += more.skipped_bytes;
         self.entries += more.entries;
+        self.open = self.open.max(more.open);
     }
 }
 
@@ -91,9 +94,8 @@ pub(super) fn compare(
     }
     let mut effort = Effort::default();
     for (side, tables) in sides.into_iter().zip(tables) {
-        let (skipped_bytes, entries) = side.finish();
         let (count, table_bytes) = (tables.len() as u64, tables.iter().map(|table| table.size).sum());
-        effort.add(Effort { tables: count, table_bytes, skipped_bytes, entries });
+        effort.add(Effort { tables: count, table_bytes, ..side.finish() });
     }
     store.job.progress.finish();
     Ok(effort)

@@ -119,6 +119,8 @@ pub struct KeyDiff {
     pub skipped_bytes: u64,
     /// Entries that were looked at.
     pub entries_read: u64,
+    /// Tables of one side that were open at once, at most: what memory goes by.
+    pub tables_open: u64,
     /// Plain bytes of runs and chunks of files that were read.
     pub read_bytes: u64,
 }
@@ -134,6 +136,7 @@ impl KeyDiff {
         self.table_bytes += effort.table_bytes;
         self.skipped_bytes += effort.skipped_bytes;
         self.entries_read += effort.entries;
+        self.tables_open = self.tables_open.max(effort.open);
     }
 }
 

@@ -54,6 +54,8 @@ pub struct ReplicasReport {
     pub skipped_bytes: u64,
     /// Entries that were looked at.
     pub entries_read: u64,
+    /// Tables of one side that were open at once, at most: what memory goes by.
+    pub tables_open: u64,
     /// Plain bytes of runs and chunks of files that were read.
     pub read_bytes: u64,
     /// Whether a session kept prune away meanwhile; not so without the right to write.
@@ -132,6 +134,7 @@ impl ReplicasReport {
         self.table_bytes += effort.table_bytes;
         self.skipped_bytes += effort.skipped_bytes;
         self.entries_read += effort.entries;
+        self.tables_open = self.tables_open.max(effort.open);
     }
 }
 

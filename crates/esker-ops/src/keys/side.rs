@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use esker_dedup::sorted::heap::StreamHeap;
 
+use super::compare::Effort;
 use super::cursor::TableCursor;
 use super::family::{KeyForm, time_of};
 use super::ranges::KeyRange;
@@ -166,11 +167,12 @@ impl<'s, 'r> Side<'s, 'r> {
         }
     }
 
-    /// Bytes of tables that were not looked at, and entries that were, when all ranges are through.
-    pub(super) fn finish(mut self) -> (u64, u64) {
+    /// What was looked at and what not, when all ranges are through.
+    pub(super) fn finish(mut self) -> Effort {
+        let open = self.cursors.len() as u64;
         (0..self.cursors.len()).for_each(|place| self.drop_cursor(place));
         let unopened: u64 = self.tables.iter().skip(self.next).map(|table| table.size).sum();
-        (self.skipped + unopened, self.entries)
+        Effort { skipped_bytes: self.skipped + unopened, entries: self.entries, open, ..Effort::default() }
     }
 }
 
