@@ -251,6 +251,39 @@ fn a_backup_as_bytes_and_one_as_runs_are_compared() {
     same(&lines, &expected(&content_of(&second), &content_of(&first)), "runs to bytes");
 }
 
+#[test]
+fn blocks_that_are_kept_as_they_are_stand_between_those_that_are_not() {
+    let esker = Esker::plain(&[]);
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_compression_type(DBCompressionType::Lz4);
+    let db = DB::open_cf(&options, esker.path("live"), FAMILIES).unwrap();
+    let write = |seed: u64, from: u64, to: u64| {
+        (from..to).for_each(|entry| db.put(format!("key {entry:05}"), noise(seed + entry, 40)).unwrap());
+    };
+    // A block of more than 8 MiB is not taken apart.
+    let large = noise(99, 9 << 20);
+    write(0, 0, 2000);
+    db.put("key 01000 large", &large).unwrap();
+    db.put("key 01500 large", &large).unwrap();
+    db.flush().unwrap();
+    let folders = ["one", "two"].map(|name| esker.path(name));
+    checkpoint_of(&db, &folders[0]);
+    write(50_000, 900, 910);
+    db.put("key 01500 large", [&large[..], b"!"].concat()).unwrap();
+    db.delete("key 01999").unwrap();
+    db.compact_range(None::<&[u8]>, None::<&[u8]>);
+    checkpoint_of(&db, &folders[1]);
+    for (label, folder) in ["one", "two"].iter().zip(&folders) {
+        let report = esker.json(&["backup", "--host", &host("h", folder), "--label", label], 0);
+        assert!(number(&report["sorted"], "kept_bytes") > 17 << 20 && number(&report["sorted"], "files") > 0, "{report}");
+    }
+    let (lines, _) = listed(&esker, "one", "two", &[], 0);
+    same(&lines, &expected(&content_of(&folders[0]), &content_of(&folders[1])), "kept blocks");
+    assert_eq!(lines.len(), 12);
+}
+
 /// Days of one engine of NebulaGraph's form: `<folder>/day<N>/data`.
 fn nebula_days(folder: &Path, workload: &Workload, days: u32) -> Vec<PathBuf> {
     let mut engine = Engine::create(&folder.join("live/data0/nebula/7/data"), workload);
@@ -305,6 +338,29 @@ fn each_partition_is_counted_with_its_bytes() {
     assert_eq!(text.lines().filter(|line| line.starts_with("added ") || line.starts_with("changed ")).count(), 2, "{text}");
     assert!(text.contains("PARTITION") && text.contains("h/7/"), "{text}");
     esker.run(&["diff", "day0", "day1", "--list"]).exits(2).says("--keys");
+}
+
+#[test]
+fn values_in_blob_files_are_compared_wherever_they_stand() {
+    let esker = Esker::plain(&[]);
+    let workload = Workload { entries: 6000, partitions: 2, kind: Kind::Blobs, ..Workload::default() };
+    let days = nebula_days(esker.folder(), &workload, 4);
+    days.iter().enumerate().for_each(|(day, folder)| back_up(&esker, &format!("day{day}"), folder, &[]));
+    let all = |day: &Path| entries_of(day).into_iter().map(|(key, value)| (("default", key), value)).collect::<Content>();
+    let (mut large, mut files) = (0, BTreeSet::new());
+    for day in &days {
+        let names = fs::read_dir(day.join("data0/nebula/7/data")).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        files.extend(names.filter(|name| name.ends_with(".blob")));
+    }
+    assert!(files.len() > 1, "{files:?}");
+    for before in 0..3 {
+        let wanted = expected(&all(&days[before]), &all(&days[3]));
+        let (lines, report) = listed(&esker, &format!("day{before}"), "day3", &[], 0);
+        let names = |lines: &BTreeSet<Line>| lines.iter().map(|line| (line.0.clone(), line.2.clone())).collect::<BTreeSet<_>>();
+        assert_eq!(names(&lines), names(&wanted), "day{before}: {report}");
+        large += wanted.iter().filter(|line| line.0 == "changed" && line.4 > Some(4000)).count();
+    }
+    assert!(large > 0, "some changed value stands in a blob file");
 }
 
 /// Compares in memory; with the bytes of data packs that were fetched, and everything that the repository holds.

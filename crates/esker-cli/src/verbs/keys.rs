@@ -40,10 +40,7 @@ pub fn diff(global: &Global, args: &Diff, output: &Output) -> Outcome {
 fn warn_of(not_compared: &[String], undecided: u64, output: &Output) {
     not_compared.iter().for_each(|what| output.warn(&format!("not compared: {}", human::text(what))));
     if undecided > 0 {
-        output.warn(&format!(
-            "of {} nobody can tell without the merge operator or the blob files whether they are equal",
-            human::count(undecided, "key")
-        ));
+        output.warn(&format!("of {} nobody can tell without the merge operator whether they are equal", human::count(undecided, "key")));
     }
 }
 

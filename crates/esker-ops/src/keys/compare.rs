@@ -1,10 +1,10 @@
 //! Comparing a column family of two engines, key by key.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use esker_format::run::KeyOrder;
 
+use super::blobs::{BlobFiles, BlobReader, compare_values};
 use super::changed::changed_ranges;
 use super::engine::FamilyView;
 use super::family::KeyForm;
@@ -21,7 +21,7 @@ const KEYS_AT_ONCE: u32 = 4096;
 #[derive(Clone)]
 pub(super) struct FamilyOf<'f> {
     pub(super) family: &'f FamilyView,
-    pub(super) blobs: Rc<BTreeMap<u64, [u8; 32]>>,
+    pub(super) blobs: Rc<BlobFiles>,
 }
 
 /// How much was read for it.
@@ -87,10 +87,10 @@ pub(super) fn compare(
     let total = tables.iter().flat_map(|tables| tables.iter()).map(|table| table.size).sum();
     store.job.progress.phase("keys", total);
     let mut sides = [first, second].map(|side| Side::new(store, form, &side.family.tables, &side.blobs));
+    let mut blobs = [first, second].map(|side| BlobReader::new(store, &side.blobs));
     for range in &ranges {
         store.job.cancel.check()?;
-        let [first, second] = &mut sides;
-        compare_range(store, first, second, range, form, take)?;
+        compare_range(store, &mut sides, &mut blobs, range, form, take)?;
     }
     let mut effort = Effort::default();
     for (side, tables) in sides.into_iter().zip(tables) {
@@ -120,8 +120,8 @@ fn form_of(first: &FamilyView, second: &FamilyView) -> Result<KeyForm> {
 
 fn compare_range(
     store: &Store<'_>,
-    first: &mut Side<'_, '_>,
-    second: &mut Side<'_, '_>,
+    [first, second]: &mut [Side<'_, '_>; 2],
+    [in_files, in_other_files]: &mut [BlobReader<'_, '_>; 2],
     range: &KeyRange,
     form: KeyForm,
     take: &mut dyn FnMut(&Difference<'_>) -> Result<()>,
@@ -138,7 +138,11 @@ fn compare_range(
             (false, _) => std::cmp::Ordering::Greater,
         };
         let (left, right) = (side.is_le().then(|| first.visible()), side.is_ge().then(|| second.visible()));
-        let comparison = left.unwrap_or(&nothing).compare(right.unwrap_or(&nothing));
+        let (one, other) = (left.unwrap_or(&nothing), right.unwrap_or(&nothing));
+        let comparison = match one.compare(other) {
+            Comparison::Undecided => compare_values((one, in_files), (other, in_other_files))?,
+            comparison => comparison,
+        };
         if comparison != Comparison::Equal {
             let exists = |visible: &&Visible| visible.exists();
             let key = if side.is_le() { first.key() } else { second.key() };

@@ -50,7 +50,7 @@ pub struct KeyCounts {
     pub deleted: u64,
     /// Their bytes.
     pub deleted_bytes: u64,
-    /// Keys that both have of which nobody can tell who has no merge operator, or does not read blob files.
+    /// Keys that both have of which only who knows the merge operator can tell, or reads more compressions in blob files.
     pub undecided: u64,
 }
 

@@ -12,6 +12,7 @@ use esker_format::file_table::{FileContent, FileRole, FileRow, Node};
 use esker_format::run::Run;
 use esker_repo::tables::read_table;
 
+use super::blobs::BlobFiles;
 use super::family::{KeyForm, time_of};
 use super::ranges::Upper;
 use super::store::Store;
@@ -30,8 +31,7 @@ const CURRENT_BYTES_MAX: u64 = 4096;
 #[derive(Default)]
 pub(super) struct EngineView {
     pub(super) families: BTreeMap<String, FamilyView>,
-    /// Hashes of its blob files, by number.
-    pub(super) blobs: Rc<BTreeMap<u64, [u8; 32]>>,
+    pub(super) blobs: Rc<BlobFiles>,
 }
 
 /// A column family of it.
@@ -47,7 +47,7 @@ pub(super) struct FamilyView {
 #[derive(Default)]
 struct Files {
     tables: BTreeMap<u64, (String, FileContent)>,
-    blobs: BTreeMap<u64, [u8; 32]>,
+    blobs: BlobFiles,
     logs: BTreeMap<u64, (String, FileContent)>,
     manifests: BTreeMap<Vec<u8>, FileContent>,
     current: Option<FileContent>,
@@ -108,7 +108,7 @@ impl Files {
                 match (content.role, number_in(&row.path)) {
                     (FileRole::Table, Some(number)) => drop(files.tables.insert(number, (name, content))),
                     (FileRole::Wal, Some(number)) => drop(files.logs.insert(number, (name, content))),
-                    (FileRole::Blob, Some(number)) => drop(files.blobs.insert(number, content.hash)),
+                    (FileRole::Blob, Some(number)) => drop(files.blobs.insert(number, content)),
                     (FileRole::Manifest, _) => drop(files.manifests.insert(row.path, content)),
                     (FileRole::Current, _) => files.current = Some(content),
                     _ => {}

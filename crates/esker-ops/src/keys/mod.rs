@@ -9,6 +9,7 @@
 //! with; not sequence numbers, and not what a deletion hides. Nothing is rebuilt and nothing is written. Memory is bounded by
 //! how many tables have keys in common, not by how many there are.
 
+mod blobs;
 mod changed;
 mod compare;
 mod cursor;

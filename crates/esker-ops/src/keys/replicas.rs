@@ -44,7 +44,7 @@ pub struct ReplicasReport {
     pub apart: u64,
     /// Partitions of which the backup has one replica.
     pub single: u64,
-    /// Partitions of which nobody can tell who has no merge operator, does not read blob files, or could not read a table.
+    /// Partitions of which nobody can tell who has no merge operator or could not read something.
     pub undecided: u64,
     /// What could not be compared, and why.
     pub not_compared: Vec<String>,

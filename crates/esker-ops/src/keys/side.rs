@@ -1,10 +1,10 @@
 //! One side of a comparison: a column family of one engine, key by key, as a read would find it.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use esker_dedup::sorted::heap::StreamHeap;
 
+use super::blobs::{BlobFiles, place_of};
 use super::compare::Effort;
 use super::cursor::TableCursor;
 use super::family::{KeyForm, time_of};
@@ -30,8 +30,7 @@ pub(super) struct Side<'s, 'r> {
     cursors: Vec<Option<TableCursor<'s, 'r>>>,
     heap: StreamHeap,
     tombstones: Tombstones,
-    /// Hashes of the engine's blob files, by number.
-    blobs: Rc<BTreeMap<u64, [u8; 32]>>,
+    blobs: Rc<BlobFiles>,
     range: KeyRange,
     key: Vec<u8>,
     visible: Visible,
@@ -41,7 +40,7 @@ pub(super) struct Side<'s, 'r> {
 }
 
 impl<'s, 'r> Side<'s, 'r> {
-    pub(super) fn new(store: &'s Store<'r>, form: KeyForm, tables: &[Rc<Table>], blobs: &Rc<BTreeMap<u64, [u8; 32]>>) -> Self {
+    pub(super) fn new(store: &'s Store<'r>, form: KeyForm, tables: &[Rc<Table>], blobs: &Rc<BlobFiles>) -> Self {
         let mut tables = tables.to_vec();
         tables.sort_by(|left, right| form.order.compare(&left.from, &right.from));
         Self {
@@ -181,13 +180,7 @@ fn key_of<'c>(cursors: &'c [Option<TableCursor<'_, '_>>], place: usize) -> &'c [
 }
 
 /// Takes the entry at hand into what is visible of its key.
-fn take(
-    cursor: &TableCursor<'_, '_>,
-    key: &[u8],
-    tombstones: &Tombstones,
-    blobs: &BTreeMap<u64, [u8; 32]>,
-    visible: &mut Visible,
-) -> Result<()> {
+fn take(cursor: &TableCursor<'_, '_>, key: &[u8], tombstones: &Tombstones, blobs: &BlobFiles, visible: &mut Visible) -> Result<()> {
     let (entry, value) = cursor.entry();
     let age = (time_of(entry.timestamp), entry.sequence);
     if tombstones.hide(key, age.1, age.0) {
@@ -201,7 +194,7 @@ fn take(
             visible.take(age, form, entry.timestamp, plain);
         }
         (_, Some(form @ Form::InBlob)) => {
-            let (place, bytes) = blob_place(value, blobs);
+            let (place, bytes) = place_of(value, blobs);
             visible.take_of(age, form, entry.timestamp, (&place, bytes));
         }
         (_, Some(form)) => visible.take(age, form, entry.timestamp, value),
@@ -211,24 +204,4 @@ fn take(
         }
     }
     Ok(())
-}
-
-/// Where a value stands, so that equal places mean equal values: the blob file by its hash and not by its number. And the
-/// bytes that it takes there.
-/// (`BlobIndex::EncodeBlob`, db/blob/blob_index.h, RocksDB 11.8: type, file number, offset, size, compression.)
-fn blob_place(index: &[u8], blobs: &BTreeMap<u64, [u8; 32]>) -> (Vec<u8>, u64) {
-    let (number, rest) = varint(index.get(1..).unwrap_or_default());
-    let (_, behind) = varint(rest);
-    let (bytes, _) = varint(behind);
-    match (index.first(), blobs.get(&number)) {
-        (Some(1), Some(hash)) => ([hash, rest].concat(), bytes),
-        _ => (index.to_vec(), 0),
-    }
-}
-
-/// A number, and what follows it.
-fn varint(bytes: &[u8]) -> (u64, &[u8]) {
-    let len = bytes.iter().position(|byte| byte & 0x80 == 0).map_or(bytes.len(), |last| last + 1);
-    let (number, rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
-    (number.iter().take(9).rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)), rest)
 }

@@ -67,7 +67,7 @@ pub(super) enum Comparison {
     Added,
     Deleted,
     Changed,
-    /// Only who knows the merge operator, or reads blob files, can tell.
+    /// Whoever reads blob files, or knows the merge operator, can tell.
     Undecided,
 }
 
@@ -124,6 +124,11 @@ impl Visible {
     pub(super) fn value_bytes(&self) -> u64 {
         let operands: usize = self.operands.iter().map(|(_, operand)| operand.len()).sum();
         operands as u64 + self.value().map_or(0, |base| base.bytes)
+    }
+
+    /// What stands behind the key if no operand does: what it is, and the value, or where it stands.
+    pub(super) fn plain(&self) -> Option<(Form, &[u8])> {
+        self.value().filter(|_| self.operands.is_empty()).map(|base| (base.form, base.value.as_slice()))
     }
 
     /// The timestamp of the newest entry.
