@@ -238,15 +238,16 @@ impl<'s, 'r> Pieces<'s, 'r> {
                 }
                 continue;
             };
+            self.position = position;
             if self.run.as_ref().is_none_or(|(number, _)| *number != run) {
                 let found = self.load(run, form)?;
-                self.position = held(&found, position)?;
                 self.run = Some((run, found));
                 self.check_first_key(run)?;
-            } else if let Some((_, run)) = &self.run {
-                self.position = held(run, position)?;
             }
-            return Ok(true);
+            return match &self.run {
+                Some((_, run)) if position < run.len() => Ok(true),
+                _ => Err(OpsError::Damage(format!("a recipe names entry {position} of a run that has fewer"))),
+            };
         }
     }
 
@@ -297,15 +298,6 @@ impl<'s, 'r> Pieces<'s, 'r> {
         let ((_, run), open) = (self.run.as_ref()?, self.open.as_ref()?);
         let (trailer, timestamp) = open.entries.trailer(run, self.position);
         Some((InternalKey::of(run.key(self.position), timestamp, trailer), run.value(self.position)))
-    }
-}
-
-/// Where the entry that a recipe names by its position stands in what is held of its run.
-#[inline]
-fn held(run: &Run, position: usize) -> Result<usize> {
-    match position < run.len() {
-        true => Ok(position),
-        false => Err(OpsError::Damage(format!("a recipe names entry {position} of a run of {}", run.len()))),
     }
 }
 
@@ -408,7 +400,7 @@ impl<'s, 'r> Blocks<'s, 'r> {
         let Some(copied) = &mut self.copied else { return Err(misfit()) };
         let mut at_hand: Option<(usize, Arc<Run>)> = None;
         for _ in 0..count {
-            let (number, place) = copied.place().ok_or_else(misfit)?;
+            let (number, position) = copied.place().ok_or_else(misfit)?;
             let run = match at_hand.take() {
                 Some((known, run)) if known == number => run,
                 _ => {
@@ -416,7 +408,6 @@ impl<'s, 'r> Blocks<'s, 'r> {
                     self.store.runs(&[id])?.into_iter().next().ok_or_else(misfit)?
                 }
             };
-            let position = held(&run, place)?;
             let (trailer, timestamp) = copied.trailer(&run, position);
             let user_key = [run.key(position), timestamp].concat();
             self.entries.push_parts(&user_key, &trailer.to_le_bytes(), run.value(position));
