@@ -21,7 +21,7 @@ const FORGOTTEN: [&str; 5] = ["day00000", "day00001", "day00002", "day00003", "d
 pub enum Work {
     /// All that the repository holds.
     Repository,
-    /// One backup of it.
+    /// One backup of it: also what only looks for something in its tables, or begins with what it holds.
     OneBackup,
     /// The objects that are listed, and little else: processor time grows with them, requests do not.
     Listing,
@@ -92,9 +92,9 @@ impl Run<'_> {
         self.verb("ls, no cache yet", Work::Repository, &["ls", "latest"])?;
         self.verb("ls", Work::OneBackup, &["ls", "latest"])?;
         self.verb("show", Work::Listing, &["show", "latest"])?;
-        self.verb("dump one file", Work::Listing, &["dump", "latest", "00000001.table"])?;
+        self.verb("dump one file", Work::OneBackup, &["dump", "latest", "00000001.table"])?;
         self.verb("diff", Work::OneBackup, &["diff", "day00001", "latest"])?;
-        self.verb("restore one file", Work::Listing, &["restore", "day00003", "--path", "00000001.table", "--target", &target])?;
+        self.verb("restore one file", Work::OneBackup, &["restore", "day00003", "--path", "00000001.table", "--target", &target])?;
         folder::remove(&self.path("target"))?;
         self.verb("restore", Work::OneBackup, &["restore", "latest", "--target", &target])?;
         folder::remove(&self.path("target"))?;
@@ -105,8 +105,8 @@ impl Run<'_> {
         self.verb("fsck files", Work::Repository, &["fsck", "--level", "files"])?;
         self.verb("copy one backup", Work::OneBackup, &["copy", "day00001", "--to", &second])?;
         self.verb("copy the next", Work::OneBackup, &["copy", "day00002", "--to", &second])?;
-        self.verb("backup a small host", Work::Listing, &["backup", "--host", &host])?;
-        self.verb("the same again", Work::Listing, &["backup", "--host", &host])?;
+        self.verb("backup a small host", Work::OneBackup, &["backup", "--host", &host])?;
+        self.verb("the same again", Work::OneBackup, &["backup", "--host", &host])?;
         self.verb("forget, dry run", Work::Fixed, &["forget", "--keep-last", "10", "-n"])?;
         // What was added goes again, so that a kept repository is the same for the next run.
         self.verb("forget one", Work::Fixed, &["forget", "latest"])?;

@@ -305,7 +305,7 @@ impl Generation {
         let Some(row) = self.row(&chunk_key(chunk))? else { return Ok(Vec::new()) };
         let places = decode_places(chunk, &row).map_err(|error| self.damaged(&error))?;
         if let Some(group) = places.first().and_then(|place| self.nearby.looked_up(place)) {
-            self.nearby.keep(group, self.frames(group)?);
+            self.nearby.keep(group, &self.frames(group)?);
         }
         Ok(places)
     }

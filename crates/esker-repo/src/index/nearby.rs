@@ -30,11 +30,18 @@ pub(super) struct Nearby {
 
 #[derive(Default)]
 struct Kept {
-    places: HashMap<ChunkId, Location>,
-    /// The groups they are of, oldest first.
-    groups: VecDeque<(Group, Vec<ChunkId>)>,
+    /// What was kept since `old` was full,
+    new: Half,
+    /// and what goes, all of it at once, when `new` is.
+    old: Half,
     /// Groups in which one chunk was looked up, oldest first.
     lately: VecDeque<Group>,
+}
+
+#[derive(Default)]
+struct Half {
+    places: HashMap<ChunkId, Location>,
+    groups: HashSet<Group>,
 }
 
 impl Nearby {
@@ -45,7 +52,8 @@ impl Nearby {
 
     /// The one place of a chunk, if it is kept.
     pub(super) fn place(&self, chunk: &ChunkId) -> Option<Location> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner).places.get(chunk).copied()
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.new.places.get(chunk).or_else(|| kept.old.places.get(chunk)).copied()
     }
 
     /// A chunk was looked up and found here; gives the group that should be kept now.
@@ -54,7 +62,7 @@ impl Nearby {
         let group = (place.pack, place.frame.number / GROUP_FRAMES);
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.lately.contains(&group) {
-            return (!kept.groups.iter().any(|(known, _)| *known == group)).then_some(group);
+            return (!kept.new.groups.contains(&group) && !kept.old.groups.contains(&group)).then_some(group);
         }
         kept.lately.push_back(group);
         if kept.lately.len() > LATELY_MAX {
@@ -63,23 +71,18 @@ impl Nearby {
         None
     }
 
-    /// Keeps a group, in the place of the oldest ones.
-    pub(super) fn keep(&self, group: Group, frames: Vec<Frame>) {
+    /// Keeps a group, in the place of older ones.
+    pub(super) fn keep(&self, group: Group, frames: &[Frame]) {
         let Some(several) = &self.several else { return };
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        let mut chunks = Vec::with_capacity(frames.len());
-        for frame in frames.into_iter().filter(|frame| several.is_empty() || !several.contains(&frame.entry.chunk)) {
-            chunks.push(frame.entry.chunk);
-            kept.places.insert(frame.entry.chunk, Location { pack: group.0, frame });
+        let kept = &mut *self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if kept.new.places.len() + frames.len() > FRAMES_MAX / 2 {
+            std::mem::swap(&mut kept.new, &mut kept.old);
+            kept.new.places.clear();
+            kept.new.groups.clear();
         }
-        kept.groups.push_back((group, chunks));
-        while kept.places.len() > FRAMES_MAX
-            && let Some((_, chunks)) = kept.groups.pop_front()
-        {
-            for chunk in chunks {
-                kept.places.remove(&chunk);
-            }
-        }
+        let only_here = frames.iter().filter(|frame| several.is_empty() || !several.contains(&frame.entry.chunk));
+        kept.new.places.extend(only_here.map(|frame| (frame.entry.chunk, Location { pack: group.0, frame: *frame })));
+        kept.new.groups.insert(group);
     }
 }
 
@@ -109,7 +112,7 @@ mod tests {
         assert_eq!(nearby.looked_up(&place(3, 64)), None);
         assert_eq!(nearby.looked_up(&place(3, 0)), None, "another group");
         assert_eq!(nearby.looked_up(&place(3, 65)), Some((3, 1)));
-        nearby.keep((3, 1), group(3, 1));
+        nearby.keep((3, 1), &group(3, 1));
         assert_eq!(nearby.place(&chunk(3, 127)), Some(place(3, 127)));
         assert_eq!(nearby.place(&chunk(3, 128)), None);
         assert_eq!(nearby.place(&chunk(3, 70)), None, "it stands elsewhere too");
@@ -120,8 +123,11 @@ mod tests {
     #[test]
     fn what_is_kept_stays_within_bounds() {
         let nearby = Nearby::new(Some(HashSet::new()));
-        (0..2000).for_each(|pack| nearby.keep((pack, 0), group(pack, 0)));
-        assert!(nearby.kept.read().unwrap().places.len() <= FRAMES_MAX);
+        (0..2000).for_each(|pack| nearby.keep((pack, 0), &group(pack, 0)));
+        let kept = nearby.kept.read().unwrap();
+        let frames = kept.new.places.len() + kept.old.places.len();
+        assert!((FRAMES_MAX / 2..=FRAMES_MAX).contains(&frames), "{frames}");
+        drop(kept);
         assert_eq!(nearby.place(&chunk(0, 0)), None);
         assert_eq!(nearby.place(&chunk(1999, 5)), Some(place(1999, 5)));
     }
