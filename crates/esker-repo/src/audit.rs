@@ -135,15 +135,15 @@ impl Repository {
         let mut seen = self.known().log(self.store.location(), self.config.repository);
         let new: Vec<ObjectId> = self.audit_newest_first()?.into_iter().filter(|id| !seen.all.contains(id)).collect();
         let mut followed = BTreeSet::new();
-        for id in new.iter().take(READ_MAX) {
-            match self.read_object::<AuditRecord>(ObjectKind::Audit, id) {
+        for (id, read) in self.read_objects::<AuditRecord>(ObjectKind::Audit, new.iter().copied().take(READ_MAX)) {
+            match read {
                 Ok(record) if record.repository != self.config.repository => continue,
                 Ok(record) => followed.extend(record.heads),
                 // Named all the same: that it was there is what counts.
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
-            seen.heads.insert(*id);
+            seen.heads.insert(id);
         }
         seen.all.extend(new);
         seen.heads.retain(|id| !followed.contains(id));

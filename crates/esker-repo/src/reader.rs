@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use esker_format::layout::{PackKind, PackName};
+use esker_format::layout::PackName;
 use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
 use esker_format::{ChunkId, FormatError};
 
@@ -273,7 +273,7 @@ impl ChunkReader {
         };
         let (start, end) = (u64::from(first.frame.offset), end_of(&last));
         let (name, store) = (index.pack(first.pack)?.name, &self.repository.store);
-        if !self.has_windows(&name) || !Windows::takes(end - start) {
+        if !self.has_window(&name, start, end) {
             return Ok(Asked::Coming(start, store.begin_range(&name.path(), start, end)));
         }
         if let Some(bytes) = self.windows.get(&name, start, end) {
@@ -283,8 +283,8 @@ impl ChunkReader {
         Ok(Asked::Coming(start, store.begin_range(&name.path(), start, end)))
     }
 
-    fn has_windows(&self, pack: &PackName) -> bool {
-        pack.kind == PackKind::Meta && self.repository.store.is_far()
+    fn has_window(&self, pack: &PackName, start: u64, end: u64) -> bool {
+        self.repository.store.is_far() && Windows::takes(pack.kind, end - start)
     }
 
     fn end_fetch(&self, index: &Index, places: &[Option<Location>], asked: Asked) -> Result<(u64, BytesMut)> {
@@ -296,7 +296,7 @@ impl ChunkReader {
             Asked::Here(bytes) => bytes,
             Asked::Coming(from, fetching) => {
                 let bytes = self.repository.store.wait_for(fetching)?;
-                if self.has_windows(&pack.name) {
+                if self.has_window(&pack.name, start, end_of(&last)) {
                     self.windows.keep(pack.name, from, bytes.clone());
                 }
                 // Fewer of them are there if the pack was cut short.

@@ -73,8 +73,8 @@ impl Repository {
 
     fn merge(&self, listing: &Listing, ids: &[ObjectId]) -> Result<IndexSegment> {
         let (mut merged, mut replaces) = (IndexSegment::default(), BTreeSet::new());
-        for id in ids {
-            let segment = match self.read_object::<IndexSegment>(ObjectKind::IndexSegment, id) {
+        for (id, read) in self.read_objects::<IndexSegment>(ObjectKind::IndexSegment, ids.iter().copied()) {
+            let segment = match read {
                 Ok(segment) => segment,
                 Err(error @ RepoError::Store { .. }) => return Err(error),
                 Err(_) => continue,
@@ -83,7 +83,7 @@ impl Repository {
             if segment.packs.iter().any(is_newer) {
                 continue;
             }
-            replaces.insert(*id);
+            replaces.insert(id);
             replaces.extend(segment.replaces.into_iter().filter(|id| listing.segments.contains_key(id)));
             for pack in segment.packs {
                 // Where two segments disagree about a pack, both are kept: its own table decides.

@@ -1,14 +1,16 @@
-//! Metadata around what was read last from a store that is far: whoever walks tables reads their neighbours next, one by
-//! one, and each request would take longer than all of these bytes.
+//! What stands around that which was read last from a store that is far: whoever walks tables or small files reads their
+//! neighbours next, one by one, and each request would take longer than all of these bytes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use esker_format::layout::PackName;
+use esker_format::layout::{PackKind, PackName};
 
 /// Windows begin at multiples of this, and are as long unless more is asked for.
 const WINDOW_BYTES: u64 = 256 << 10;
+/// The most bytes of data that are read with what is around them; of metadata a window.
+const SMALL_BYTES: u64 = 32 << 10;
 /// Windows that are kept.
 const WINDOWS_MAX: usize = 16;
 
@@ -24,8 +26,8 @@ struct Window {
 
 impl Windows {
     /// Whether a range of so many bytes is read with what is around it.
-    pub(crate) const fn takes(bytes: u64) -> bool {
-        bytes <= WINDOW_BYTES
+    pub(crate) fn takes(kind: PackKind, bytes: u64) -> bool {
+        bytes <= if kind == PackKind::Meta { WINDOW_BYTES } else { SMALL_BYTES }
     }
 
     /// The range to read in place of this one.
@@ -40,11 +42,8 @@ impl Windows {
         windows.iter().filter(|window| window.pack == *pack).find_map(|window| window.slice(start, end))
     }
 
-    /// Keeps what was read of a pack from `start`, if it is no more than a window may hold.
+    /// Keeps what was read of a pack from `start`.
     pub(crate) fn keep(&self, pack: PackName, start: u64, bytes: Bytes) {
-        if bytes.len() as u64 > 2 * WINDOW_BYTES {
-            return;
-        }
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         windows.truncate(WINDOWS_MAX - 1);
         windows.push_front(Window { pack, start, bytes });
@@ -67,7 +66,6 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use esker_format::layout::PackKind;
     use esker_format::{ObjectId, SessionId};
 
     #[test]
