@@ -17,7 +17,7 @@ use esker_format::layout::{ObjectKind, PackKind, PackName};
 use esker_format::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
 use esker_format::manifest::{HostRecord, Manifest, Origin, Totals};
 use esker_format::note::Note;
-use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
+use esker_format::pack::{Codec, FormOf, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, Sealing};
@@ -69,6 +69,7 @@ fn frame_entry() -> impl Strategy<Value = FrameEntry> {
             codec: if raw { Codec::Raw } else { Codec::Zstd },
             stored_len,
             plain_len,
+            form: None,
         },
     )
 }
@@ -78,8 +79,11 @@ fn index_segment() -> impl Strategy<Value = IndexSegment> {
     let table = table.prop_map(|(format, salt, frames)| FrameTable { format, salt, frames });
     let pack = (any::<bool>(), session(), object(), table).prop_map(|(data, session, id, mut table)| {
         let kind = if data { PackKind::Data } else { PackKind::Meta };
-        let of_data = if table.format == 1 { ChunkKind::Bytes } else { ChunkKind::Run };
-        table.frames.iter_mut().for_each(|frame| frame.kind = if data { of_data } else { ChunkKind::Table });
+        let of_data = [ChunkKind::Bytes, ChunkKind::Run, ChunkKind::SparseRun][usize::from(table.format).clamp(1, 3) - 1];
+        for frame in &mut table.frames {
+            frame.kind = if data { of_data } else { ChunkKind::Table };
+            frame.form = (frame.kind == ChunkKind::SparseRun).then_some(FormOf { run: ChunkId([9; 32]), entries: frame.stored_len % 9 + 1 });
+        }
         IndexedPack { name: PackName { kind, session, id }, table }
     });
     (objects(), vec(pack, 0..4)).prop_map(|(replaces, packs)| IndexSegment { replaces, packs })

@@ -20,7 +20,7 @@ use esker_format::limits::{
 };
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::note::Note;
-use esker_format::pack::{Codec, FrameEntry, FrameOpener, FrameTable, HEAD_LEN, PackBuilder, TAIL_LEN};
+use esker_format::pack::{Codec, FormOf, FrameEntry, FrameOpener, FrameTable, HEAD_LEN, PackBuilder, TAIL_LEN};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, Part, Sealing, TAG_LEN};
@@ -297,20 +297,30 @@ fn a_pack_holds_chunks_of_its_own_kind() {
         (PackKind::Meta, 1, ChunkKind::Bytes, false),
         (PackKind::Meta, 2, ChunkKind::Run, false),
         (PackKind::Meta, 2, ChunkKind::Table, true),
+        (PackKind::Data, 2, ChunkKind::SparseRun, false),
+        (PackKind::Data, 3, ChunkKind::SparseRun, true),
+        (PackKind::Data, 3, ChunkKind::Run, true),
     ] {
         let mut builder = PackBuilder::new(&plain(), pack, format, [3; 32]).unwrap();
-        let added = builder.add(chunk(kind), kind, Codec::Raw, 1, b"x".to_vec());
-        let entry = FrameEntry { chunk: chunk(kind), kind, codec: Codec::Raw, stored_len: 17, plain_len: 1 };
+        let form = (kind == ChunkKind::SparseRun).then_some(FormOf { run: ChunkId([9; 32]), entries: 1 });
+        let entry = FrameEntry { chunk: chunk(kind), kind, codec: Codec::Raw, stored_len: 17, plain_len: 1, form };
+        let added = builder.push(entry, b"x".to_vec());
         let read = FrameTable::of_pack(&plain(), pack, &pack_with(pack, format, &entry));
         assert_eq!((added.is_ok(), read.is_ok()), (may_stand, may_stand), "{kind:?} in a {pack:?} pack of format {format}");
         assert!(may_stand || is_bad(added) && is_bad(read));
     }
-    assert!(ChunkKind::from_u8(4).is_err());
+    assert!(ChunkKind::from_u8(5).is_err());
+    // A form says of which run it is, and nothing else does.
+    for (kind, form) in [(ChunkKind::SparseRun, None), (ChunkKind::Run, Some(FormOf { run: ChunkId([9; 32]), entries: 1 }))] {
+        let mut builder = PackBuilder::new(&plain(), PackKind::Data, 3, [3; 32]).unwrap();
+        let entry = FrameEntry { chunk: chunk(kind), kind, codec: Codec::Raw, stored_len: 17, plain_len: 1, form };
+        assert!(is_bad(builder.push(entry, b"x".to_vec())));
+    }
 }
 
 #[test]
 fn a_segment_names_runs_only_in_packs_and_segments_of_the_second_format() {
-    let run = FrameEntry { chunk: ChunkId([1; 32]), kind: ChunkKind::Run, codec: Codec::Raw, stored_len: 17, plain_len: 1 };
+    let run = FrameEntry { chunk: ChunkId([1; 32]), kind: ChunkKind::Run, codec: Codec::Raw, stored_len: 17, plain_len: 1, form: None };
     let named = |format| {
         let name = PackName { kind: PackKind::Data, session: samples::SESSION, id: samples::object(1) };
         let table = FrameTable { format, salt: [3; 32], frames: vec![run] };

@@ -56,7 +56,7 @@ pub fn table(rows: u64, pieces: &[u8]) -> TableRef {
 }
 
 fn entry(kind: ChunkKind, codec: Codec, chunk: u8, stored_len: u32, plain_len: u32) -> FrameEntry {
-    FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len }
+    FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len, form: None }
 }
 
 fn indexed_pack(kind: PackKind, id: u8, format: u16, frames: Vec<FrameEntry>) -> IndexedPack {

@@ -263,7 +263,7 @@ impl<'a> Filler<'a> {
         self.batch.put(key, number.to_be_bytes());
         self.batch.put([&[PACK][..], &number.to_be_bytes()].concat(), encode_pack(pack));
         for frame in pack.table.frames() {
-            let key = chunk_key(&frame.entry.chunk);
+            let key = chunk_key(&frame.entry.stands_for());
             if !self.chunks.contains_key(&key) {
                 let row = self.db.get(&key).map_err(|error| cache_error(self.db.path(), &error))?;
                 self.chunks.insert(key.clone(), row.unwrap_or_default());

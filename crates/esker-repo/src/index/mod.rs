@@ -46,7 +46,7 @@ const OPEN_TRIES: u32 = 5;
 /// Packs kept in memory, at most.
 const KNOWN_PACKS_MAX: usize = 4096;
 /// The layout of the rows; a cache of another layout stands in another folder.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// A pack as the index knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,17 +171,34 @@ impl Index {
         Ok(())
     }
 
-    /// Every place where a chunk stands that counts, oldest pack first.
+    /// Every place where a chunk stands whole that counts, oldest pack first.
     ///
     /// # Errors
     /// `Cache`.
     pub fn locate(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
-        let mut places = self.locate_anywhere(chunk)?;
-        places.retain(|place| !self.absent.contains(&place.pack));
-        Ok(places)
+        Ok(self.locate_with_forms(chunk)?.0)
     }
 
-    /// As `locate`, with the places in packs that are not in the store.
+    /// Every place where a chunk stands whole, and every place where a sparse form of it does, if it is a run.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn locate_with_forms(&self, chunk: &ChunkId) -> Result<(Vec<Location>, Vec<Location>)> {
+        let mut places = self.locate_anywhere(chunk)?;
+        places.retain(|place| !self.absent.contains(&place.pack));
+        Ok(places.into_iter().partition(|place| place.frame.entry.form.is_none()))
+    }
+
+    /// What is read for a chunk: the places where it stands whole, or, where it stands nowhere whole, those of its forms.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn locate_readable(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
+        let (whole, forms) = self.locate_with_forms(chunk)?;
+        Ok(if whole.is_empty() { forms } else { whole })
+    }
+
+    /// As `locate`, with the places in packs that are not in the store, and those of sparse forms.
     ///
     /// # Errors
     /// `Cache`.

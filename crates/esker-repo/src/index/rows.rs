@@ -2,7 +2,7 @@
 
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::{PackKind, PackName};
-use esker_format::pack::{Codec, Frame, FrameEntry};
+use esker_format::pack::{Codec, FormOf, Frame, FrameEntry};
 use esker_format::seal::ChunkKind;
 use esker_format::wire::{Reader, Writer};
 use esker_format::{ChunkId, FormatError, ObjectId, SessionId};
@@ -52,7 +52,7 @@ pub(super) fn chunk_key(chunk: &ChunkId) -> Vec<u8> {
     [&[CHUNK][..], &chunk.0].concat()
 }
 
-/// Adds a place to a chunk's row.
+/// Adds a place to a chunk's row; that of a sparse form to the row of its run.
 pub(super) fn add_place(row: &mut Vec<u8>, pack: u32, frame: &Frame) {
     let mut out = Writer::default();
     out.u32(pack);
@@ -63,6 +63,10 @@ pub(super) fn add_place(row: &mut Vec<u8>, pack: u32, frame: &Frame) {
     out.u32(frame.entry.plain_len);
     out.u32(frame.number);
     out.u32(frame.offset);
+    if let Some(FormOf { run: _, entries }) = frame.entry.form {
+        out.raw(&frame.entry.chunk.0);
+        out.u32(entries);
+    }
     row.extend_from_slice(&out.into_bytes());
 }
 
@@ -80,6 +84,12 @@ fn decode_frame(chunk: ChunkId, input: &mut Reader<'_>) -> std::result::Result<F
     let kind = ChunkKind::from_u8(input.u8("kind")?)?;
     let codec = Codec::from_u8(input.u8("codec")?)?;
     let last = input.u8("last")? == 1;
-    let entry = FrameEntry { chunk, kind, codec, stored_len: input.u32("stored")?, plain_len: input.u32("plain")? };
-    Ok(Frame { entry, number: input.u32("number")?, offset: input.u32("offset")?, last })
+    let (stored_len, plain_len) = (input.u32("stored")?, input.u32("plain")?);
+    let (number, offset) = (input.u32("number")?, input.u32("offset")?);
+    let mut entry = FrameEntry { chunk, kind, codec, stored_len, plain_len, form: None };
+    if kind == ChunkKind::SparseRun {
+        entry.chunk = ChunkId(input.array("form")?);
+        entry.form = Some(FormOf { run: chunk, entries: input.u32("entries")? });
+    }
+    Ok(Frame { entry, number, offset, last })
 }
