@@ -175,7 +175,12 @@ fn items(reader: &ChunkReader, manifest: &Manifest, chunks: &ScratchMap, side: u
     for piece in contents.iter().flat_map(|content| &content.recipe) {
         for chunk in read_piece(reader, context, piece)?.chunks() {
             let before = chunks.get(&chunk.id.0)?.and_then(|value| value.first().copied()).unwrap_or(0);
-            let indexed = || Ok(reader.index().locate(&chunk.id)?.first().map_or(0, |place| place.frame.entry.plain_len));
+            let indexed = || {
+                let places = reader.index().locate_readable(&chunk.id)?;
+                let lens = places.iter().filter(|place| place.frame.entry.form.is_some()).map(|place| place.frame.entry.plain_len);
+                let whole = places.first().filter(|place| place.frame.entry.form.is_none());
+                Ok(whole.map_or_else(|| lens.sum(), |place| place.frame.entry.plain_len))
+            };
             let len = chunk.len.map_or_else(indexed, Result::<u32>::Ok)?;
             chunks.put(&chunk.id.0, &[&[before | side][..], &len.to_le_bytes()].concat())?;
         }

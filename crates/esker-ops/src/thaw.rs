@@ -120,7 +120,10 @@ fn needed_packs(repository: &Arc<Repository>, request: &RestoreRequest) -> Resul
     let (index, mut context, mut inner) = (reader.index(), ReadContext::new()?, ReadContext::new()?);
     let mut packs = BTreeMap::new();
     let mut need = |chunk: ChunkId| -> Result<()> {
-        if let Some(place) = index.locate(&chunk)?.first() {
+        let places = index.locate_readable(&chunk)?;
+        // Of a chunk one place is read, of sparse forms of a run all.
+        let read = places.iter().enumerate().filter(|(number, place)| *number == 0 || place.frame.entry.form.is_some());
+        for (_, place) in read {
             let pack = index.pack(place.pack)?;
             if pack.name.kind == PackKind::Data {
                 packs.insert(pack.name, pack.bytes);

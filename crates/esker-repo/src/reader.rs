@@ -427,6 +427,33 @@ impl ChunkReader {
         self.join_forms(&self.first, context, run, &forms, &mut Vec::new())
     }
 
+    /// Reads all that stands for a chunk: the chunk, or every form of it.
+    ///
+    /// # Errors
+    /// `ChunkLost` if it is whole nowhere and a form is damaged; `Store`.
+    pub fn prove(&self, context: &mut ReadContext, chunk: &ChunkId) -> Result<()> {
+        self.read(context, chunk)?;
+        let index = self.index();
+        let (_, forms) = index.locate_with_forms(chunk)?;
+        let mut faults = Vec::new();
+        if forms.is_empty() || self.is_whole_somewhere(&index, context, chunk)? {
+            return Ok(());
+        }
+        self.join_forms(&index, context, chunk, &forms, &mut faults)?;
+        if faults.is_empty() { Ok(()) } else { Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") }) }
+    }
+
+    fn is_whole_somewhere(&self, index: &Index, context: &mut ReadContext, chunk: &ChunkId) -> Result<bool> {
+        for place in index.locate(chunk)? {
+            match self.read_at(index, context, &place) {
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether all these entries of a run stand somewhere in an index: the run does, or forms that can be read hold them.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::recipe::Piece;
 use esker_format::seal::ChunkKind;
+use esker_format::table_recipe::TableBlocks;
 use esker_format::table::{TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
 use esker_format::{ChunkId, FormatError};
 use esker_repo::RepoError;
@@ -215,20 +216,28 @@ impl<'a> Rewriter<'a> {
 /// Carries over what these recipe pieces name, then the pieces.
 fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
     let (mut pieces, mut wanted) = (Vec::new(), HashMap::new());
+    let mut context = ReadContext::new()?;
     for (id, bytes) in read {
         match Piece::decode(bytes) {
             Ok(piece) => {
-                wanted.extend(piece.chunks().map(|chunk| (chunk.id, chunk.kind)));
-                pieces.push((id, piece));
+                wanted.extend(piece.chunks().filter(|chunk| chunk.kind != ChunkKind::Run).map(|chunk| (chunk.id, chunk.kind)));
+                let there = carry_runs(mover, &mut context, &piece, &mut wanted)?;
+                pieces.push((id, piece, there));
             }
             Err(error) => mover.note_damage(*id, format!("recipe piece {id}: {error}")),
         }
     }
     mover.carry(&wanted)?;
-    for (id, mut piece) in pieces {
+    for (id, mut piece, there) in pieces {
         let sums = Sums { bytes: piece.len(), chunks: piece.chunks().count() as u64, ..Sums::default() };
         let mut lost = None;
-        let renamed = piece.rename_chunks(|chunk| match mover.memo.proven(chunk) {
+        if let Piece::Blocks(blocks) = &mut piece
+            && !renumber(mover, blocks, &there)?
+        {
+            mover.note_damage(*id, format!("recipe piece {id}: entries of its runs stand in none of their sparse forms"));
+            continue;
+        }
+        let renamed = piece.rename_chunks(|chunk| match there.get(chunk).map_or_else(|| mover.memo.proven(chunk), |there| Ok(Some(*there))) {
             Ok(Some(proven)) => Ok(proven.id),
             Ok(None) => {
                 lost = Some(mover.damage(chunk).unwrap_or_else(|| format!("chunk {chunk} was not copied")));
@@ -247,6 +256,49 @@ fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sees to it that the runs of a piece are carried over, or are to be; gives those of which the target has what the piece
+/// copies, but not all.
+fn carry_runs(
+    mover: &Mover<'_>,
+    context: &mut ReadContext,
+    piece: &Piece,
+    wanted: &mut HashMap<ChunkId, ChunkKind>,
+) -> Result<HashMap<ChunkId, Proven>> {
+    let mut there = HashMap::new();
+    let Piece::Blocks(blocks) = piece else { return Ok(there) };
+    for (run, entries) in blocks.runs.iter().zip(blocks.used_entries()) {
+        if let Some(id) = mover.holds_entries(context, &run.id, &entries)? {
+            there.insert(run.id, Proven { id, sums: Sums::default() });
+        } else if mover.is_sparse(&run.id)? {
+            mover.carry_sparse(context, &run.id)?;
+        } else {
+            wanted.insert(run.id, ChunkKind::Run);
+        }
+    }
+    Ok(there)
+}
+
+/// Gives copies from runs that were made of sparse forms the positions that their entries have there; whether all have one.
+fn renumber(mover: &Mover<'_>, blocks: &mut TableBlocks, there: &HashMap<ChunkId, Proven>) -> Result<bool> {
+    let mut positions = Vec::with_capacity(blocks.runs.len());
+    for run in &blocks.runs {
+        let made = mover.memo.proven(&run.id)?.filter(|_| !there.contains_key(&run.id));
+        let of_made = made.map_or(Ok(None), |made| mover.positions(&run.id, &made.id))?;
+        positions.push(of_made.map(|held| held.iter().collect::<Vec<u32>>()));
+    }
+    for copy in &mut blocks.copies {
+        let Some(Some(held)) = positions.get(copy.run as usize) else { continue };
+        let start = held.partition_point(|entry| *entry < copy.start);
+        let last = start + (copy.count as usize).saturating_sub(1);
+        let is_held = held.get(start) == Some(&copy.start) && held.get(last) == Some(&(copy.start + copy.count.saturating_sub(1)));
+        if !is_held {
+            return Ok(false);
+        }
+        copy.start = u32::try_from(start).unwrap_or(u32::MAX);
+    }
+    Ok(true)
 }
 
 fn sizes((files, bytes, _): (u64, u64, u64)) -> String {

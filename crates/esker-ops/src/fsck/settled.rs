@@ -16,7 +16,7 @@ impl Check<'_> {
     pub(super) fn all_stand_somewhere(&self) -> Result<bool> {
         let context = &mut ReadContext::new()?;
         for chunk in self.bad_chunks.keys() {
-            match self.reader.read(context, chunk) {
+            match self.reader.prove(context, chunk) {
                 Ok(_) => {}
                 Err(error) if error.is_damage() => return Ok(false),
                 Err(error) => return Err(error.into()),
@@ -30,7 +30,7 @@ impl Check<'_> {
         for backup in &self.backups.found {
             self.job.cancel.check()?;
             let walked = walk_chunks(&self.reader, &backup.manifest, |chunk| {
-                all &= !self.index.locate(&chunk)?.is_empty();
+                all &= !self.index.locate_readable(&chunk)?.is_empty();
                 Ok(())
             });
             match walked {
@@ -68,8 +68,11 @@ impl Check<'_> {
         for backup in &self.backups.found {
             self.job.cancel.check()?;
             let walked = walk_chunks(&self.reader, &backup.manifest, |chunk| {
-                let places = self.index.locate(&chunk)?;
-                if places.iter().all(|place| damaged.contains_key(&place.pack)) {
+                let places = self.index.locate_readable(&chunk)?;
+                let mut is_damaged = places.iter().map(|place| damaged.contains_key(&place.pack));
+                // Each form of a run may hold what no other does.
+                let has_forms = places.iter().any(|place| place.frame.entry.form.is_some());
+                if if has_forms { is_damaged.any(|damaged| damaged) } else { is_damaged.all(|damaged| damaged) } {
                     for name in places.iter().filter_map(|place| damaged.get(&place.pack)) {
                         settled.remove(name);
                     }

@@ -12,7 +12,9 @@ use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::layout::{ObjectKind, PackKind};
 use esker_format::manifest::HostRecord;
+use esker_format::pack::FrameEntry;
 use esker_format::recipe::{NamedChunk, Operation, Piece};
+use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, decode_piece};
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
@@ -137,13 +139,13 @@ impl Check<'_> {
             size = u64::saturating_add(size, piece.len());
             for NamedChunk { id, kind, len } in piece.chunks() {
                 chunks += 1;
-                let places = self.index.locate(&id)?;
+                let places = self.index.locate_readable(&id)?;
                 self.is_indexed(&places)?;
                 if places.is_empty() {
                     self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
                 } else if places
                     .iter()
-                    .any(|place| len.is_some_and(|len| place.frame.entry.plain_len != len) || place.frame.entry.kind != kind)
+                    .any(|place| len.is_some_and(|len| place.frame.entry.plain_len != len) || kind_of(&place.frame.entry) != kind)
                 {
                     self.bad_chunks.entry(id).or_insert_with(|| "its length or kind is not the one the recipe names".into());
                 }
@@ -353,6 +355,11 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// The kind of chunk that a frame stands for: a form of a run for the run.
+fn kind_of(entry: &FrameEntry) -> ChunkKind {
+    if entry.form.is_some() { ChunkKind::Run } else { entry.kind }
 }
 
 /// What a try to rebuild a file came to.

@@ -12,6 +12,7 @@ use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
 use esker_repo::index::SharedIndex;
 use esker_repo::manifests::Backup;
+use esker_repo::index::Location;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::tables::read_piece;
 
@@ -101,14 +102,16 @@ impl Search<'_> {
         if let Some(lost) = self.known.get(chunk) {
             return Ok(*lost);
         }
-        let places = self.index.locate(chunk)?;
+        let places = self.index.locate_readable(chunk)?;
         let is_suspect = places.is_empty() || self.suspects.chunks.contains(chunk);
         if !is_suspect && self.suspects.packs.is_empty() {
             return Ok(false);
         }
         let lost = is_suspect && !is_readable(self.reader, &mut self.context, chunk)?;
         self.note(chunk, kind, lost);
-        if !lost && places.iter().all(|place| self.suspects.packs.contains(&place.pack)) {
+        // A sparse form cannot be copied as the run that it stands for.
+        let at_risk = |place: &Location| self.suspects.packs.contains(&place.pack) && place.frame.entry.form.is_none();
+        if !lost && places.iter().all(at_risk) {
             self.loss.at_risk.insert(*chunk, kind);
         }
         Ok(lost)
@@ -295,8 +298,8 @@ impl Visit for Search<'_> {
 }
 
 fn is_readable(reader: &ChunkReader, context: &mut ReadContext, chunk: &ChunkId) -> Result<bool> {
-    match reader.read(context, chunk) {
-        Ok(_) => Ok(true),
+    match reader.prove(context, chunk) {
+        Ok(()) => Ok(true),
         Err(error) if error.is_damage() => Ok(false),
         Err(error) => Err(error.into()),
     }

@@ -186,7 +186,7 @@ impl Sums {
         let (mut unique_by_backup, mut unique_by_host): (BTreeMap<u32, u64>, BTreeMap<u32, u64>) = Default::default();
         self.chunks.for_each(|id, users| {
             let (Ok(id), Some(users)) = (id.try_into().map(ChunkId), Users::decode(users)) else { return Ok(()) };
-            let stored = index.locate(&id)?.first().map_or(0, |place| u64::from(place.frame.entry.stored_len));
+            let stored = index.stored_bytes(&id)?;
             stats.chunks += 1;
             stats.needed_bytes += stored;
             by_backup.add(&users.backups, stored);

@@ -208,6 +208,16 @@ impl Index {
         Ok(places)
     }
 
+    /// Bytes that are stored for a chunk: those of one place where it stands whole, or of all its forms together.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn stored_bytes(&self, chunk: &ChunkId) -> Result<u64> {
+        let (whole, forms) = self.locate_with_forms(chunk)?;
+        let stored = |place: &Location| u64::from(place.frame.entry.stored_len);
+        Ok(whole.first().map_or_else(|| forms.iter().map(stored).sum(), stored))
+    }
+
     /// The pack with this number.
     ///
     /// # Errors

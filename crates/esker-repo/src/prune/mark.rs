@@ -382,7 +382,7 @@ impl Marker {
     /// # Errors
     /// `Store`, `Cache`.
     pub(super) fn prove_homes(&mut self, going: &BTreeSet<ObjectId>, observer: &dyn Observer) -> Result<()> {
-        let Self { marks, copies, index, reader, context, only_doomed, needs_rescue, .. } = self;
+        let Self { marks, copies, index, reader, context, only_doomed, needs_rescue, uses, lacking, .. } = self;
         let mut saved: Vec<Location> = Vec::new();
         copies.for_each(|chunk, _| {
             observer.check()?;
@@ -406,7 +406,13 @@ impl Marker {
                 match marks.at(&place).map(|pack| pack.standing) {
                     Some(Standing::Others) => {
                         *needs_rescue = true;
-                        only_doomed.put(chunk, &[1])?;
+                        match place.frame.entry.form {
+                            None => only_doomed.put(chunk, &[1])?,
+                            Some(form) => {
+                                let needed = uses.of(&form.run)?;
+                                needed.map_or(Ok(()), |needed| lacking.add(&form.run, &needed.entries, Lack::IsPassed))?;
+                            }
+                        }
                     }
                     _ => saved.push(place),
                 }
