@@ -22,7 +22,7 @@ use esker_testkit::seeded::{ManualClock, SeededRandom, SplitMix64, mix64};
 use object_store::ObjectStore;
 
 use crate::sabotage::{Sabotage, Sabotaged};
-use crate::world::{ActorEnvironment, SOURCES, Standing, TWIN, World, job, request};
+use crate::world::{ActorEnvironment, SOURCES, Standing, TWIN, World, job};
 
 /// What a run came to.
 pub struct Outcome {
@@ -186,7 +186,7 @@ impl Run<'_> {
     fn write(&self, repository: &Arc<Repository>, name: &str, source: usize) -> Result<(), OpsError> {
         let mut tries = 1;
         loop {
-            match backup(repository, &request(&format!("{name}-{tries}"), &self.world.source(source)), &job()) {
+            match backup(repository, &self.world.request(&format!("{name}-{tries}"), source), &job()) {
                 Ok(report) => {
                     let id = report.id.expect("it was committed");
                     self.committed.lock().unwrap().push(Standing { id, source });
@@ -218,10 +218,9 @@ impl Run<'_> {
         let target = self.folder.join(folder);
         let request = RestoreRequest { backup: id.to_owned(), target: target.clone(), selection: Default::default(), dry_run: false };
         restore(repository, &request, &job())?;
-        for entry in fs::read_dir(self.world.source(source)).unwrap() {
-            let entry = entry.unwrap();
-            let restored = target.join("h").join(entry.file_name());
-            if fs::read(entry.path()).unwrap() != fs::read(&restored).unwrap_or_default() {
+        for name in self.world.files(source) {
+            let (file, restored) = (self.world.source(source).join(&name), target.join("h").join(&name));
+            if fs::read(file).unwrap() != fs::read(&restored).unwrap_or_default() {
                 self.fault(format!("backup {id}: {} is not what was backed up", restored.display()));
             }
         }

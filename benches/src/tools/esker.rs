@@ -74,6 +74,12 @@ impl Tool for Esker {
         command
     }
 
+    fn thin(&self, keep: usize) -> Vec<Command> {
+        let mut forget = self.verb("forget");
+        forget.args(["--keep-last", &keep.to_string()]);
+        vec![forget, self.verb("prune")]
+    }
+
     fn check_data(&self) -> Command {
         self.fsck("data")
     }

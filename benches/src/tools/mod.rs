@@ -88,6 +88,10 @@ pub trait Tool {
     fn backup(&self, hosts: &[Host], label: &str) -> Command;
     /// Restores the latest backup, which is called `label`, into the empty folder `target`.
     fn restore(&self, label: &str, target: &Path) -> Command;
+    /// Forgets all but the newest `keep` backups and deletes what no backup needs then; none if that is not measured of the tool.
+    fn thin(&self, _keep: usize) -> Vec<Command> {
+        Vec::new()
+    }
     /// Reads, decrypts and hashes everything in the repository.
     fn check_data(&self) -> Command;
     /// Rebuilds every file of every backup in memory, too, and hashes it; nothing if the tool has no such check.
