@@ -79,12 +79,14 @@ impl<'a> Worker<'a> {
         Ok(tree_bytes(&self.place.repo()))
     }
 
-    /// Thins out to the newest `keep` backups; says how large the repository was before and is then.
+    /// Thins out to the newest `keep` backups; says how large the repository was before and is then. The reading's bytes are those
+    /// that were written for that.
     pub fn thin(&self, keep: usize) -> Result<(u64, u64, Reading), Fault> {
         let before = tree_bytes(&self.place.repo());
-        let mut reading = Reading { stored_bytes: None, ..Reading::NOTHING };
+        let mut reading = Reading::NOTHING;
         for command in self.tool.thin(keep) {
-            reading = reading.and_then(Reading::of(measure(&command, self.place.dir())?, None));
+            let cost = measure(&command, self.place.dir())?;
+            reading = reading.and_then(Reading::of(cost, Some(self.place.told("written_bytes"))));
         }
         Ok((before, tree_bytes(&self.place.repo()), reading))
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ use crate::world::{ActorEnvironment, SOURCES, Standing, TWIN, World, job};
 /// What a run came to.
 pub struct Outcome {
     pub faults: Vec<String>,
+    /// Runs that prunes rewrote as sparse forms.
+    pub sparse_runs: u64,
     pub trace: Vec<String>,
 }
 
@@ -61,6 +64,7 @@ struct Run<'a> {
     goes: BTreeSet<usize>,
     committed: Mutex<Vec<Standing>>,
     faults: Mutex<Vec<String>>,
+    sparse_runs: AtomicU64,
 }
 
 pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
@@ -83,6 +87,7 @@ pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
         goes: goes.collect(),
         committed: Mutex::default(),
         faults: Mutex::default(),
+        sparse_runs: AtomicU64::new(0),
     };
     let actors = roles.iter().enumerate().map(|(number, role)| {
         let (run, turn, scheduler) = (&run, scheduler.turn(number), Arc::clone(&scheduler));
@@ -96,7 +101,7 @@ pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     run.settle();
     let name = |actor: usize| format!("{actor} {}", roles[actor].name());
     let trace = scheduler.trace().into_iter().map(|(actor, what)| format!("{:<12} {what}", name(actor))).collect();
-    Outcome { faults: run.faults.into_inner().unwrap(), trace }
+    Outcome { faults: run.faults.into_inner().unwrap(), sparse_runs: run.sparse_runs.into_inner(), trace }
 }
 
 fn draw_roles(random: &mut SplitMix64) -> Vec<Role> {
@@ -168,7 +173,9 @@ impl Run<'_> {
         let outcome = self.open(number, self.store_of(role, &turn), Some(turn)).and_then(|repository| match role {
             Role::Writer { name, source } => self.write(&repository, name, *source),
             Role::Forgetter { standing } => self.forget(&repository, *standing),
-            Role::Pruner(request) => prune(&repository, request, &job()).map(drop),
+            Role::Pruner(request) => prune(&repository, request, &job()).map(|pruned| {
+                self.sparse_runs.fetch_add(pruned.sparse_runs, Ordering::Relaxed);
+            }),
             Role::Restorer { standing } => self.restore(&repository, *standing, &format!("actor{number}")),
             Role::Checker => self.check(&repository).and_then(|()| self.audit(&repository)),
             Role::Lister => list(&repository).map(|found| found.findings.iter().for_each(|finding| self.fault(format!("list: {finding}")))),

@@ -92,7 +92,9 @@ fn of_long(measured: &Measured) -> Vec<Bound> {
         at_most_bytes: rustic.total_bytes() as f64 * LONG_PEER_SHARE,
     });
     let of_fresh = measured.esker.last().and_then(|esker| esker.thinned).map(|thinned| Bound {
-        what: format!("the last {KEPT_BACKUPS} backups after prune: {LONG_THINNED} x a fresh full backup and {KEPT_BACKUPS} days of changes"),
+        what: format!(
+            "the last {KEPT_BACKUPS} backups after prune: {LONG_THINNED} x a fresh full backup and {KEPT_BACKUPS} days of changes"
+        ),
         measured_bytes: thinned.after_bytes as f64,
         at_most_bytes: thinned.fresh_bytes as f64 * LONG_THINNED,
     });

@@ -107,7 +107,13 @@ impl Measured {
 }
 
 /// Lets Esker back up all days of the first `hosts` hosts, restore the last and, with `thin`, thin out and restore again.
-pub fn measure_esker(program: &Program, series: &Series, dir: &Path, (hosts, thin): (usize, bool), keep: bool) -> Result<EskerReadings, Fault> {
+pub fn measure_esker(
+    program: &Program,
+    series: &Series,
+    dir: &Path,
+    (hosts, thin): (usize, bool),
+    keep: bool,
+) -> Result<EskerReadings, Fault> {
     let worker = Worker::hire(program, series, dir, hosts)?;
     let (first, later, restore) = (worker.back_up(0)?, worker.back_up_the_rest()?, worker.restore_last()?.0);
     let thinned = if thin { Some(measure_thinned(&worker, program, series, dir)?) } else { None };

@@ -44,8 +44,10 @@ fn print_rows(measured: &Measured) {
     }
     for thinned in measured.esker.iter().filter_map(|esker| esker.thinned) {
         let rest = format!("{:>8}{:>8.1}{:>9.1}{:>9}", "", thinned.prune.seconds, thinned.restore.seconds, thinned.prune.peak_bytes >> 20);
-        print_row("", "pruned, all", thinned.after_bytes, 0, "", rest);
-        print_row("", "fresh, all", thinned.fresh_bytes, 0, "", "");
+        print_row("", "before prune", thinned.before_bytes, 0, "", "");
+        print_row("", "written by it", thinned.prune.stored_bytes.unwrap_or(0), 0, "", "");
+        print_row("", "after prune", thinned.after_bytes, 0, "", rest);
+        print_row("", "fresh", thinned.fresh_bytes, 0, "", "");
     }
     let esker_later = measured.esker.last().map_or(0, |esker| esker.stored().later_bytes);
     let times = |bytes: u64| format!("{:.2}", bytes as f64 / esker_later as f64);

@@ -77,7 +77,9 @@ impl Tool for Esker {
     fn thin(&self, keep: usize) -> Vec<Command> {
         let mut forget = self.verb("forget");
         forget.args(["--keep-last", &keep.to_string()]);
-        vec![forget, self.verb("prune")]
+        let mut prune = self.verb("prune");
+        prune.arg("--json");
+        vec![forget, prune]
     }
 
     fn check_data(&self) -> Command {

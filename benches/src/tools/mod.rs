@@ -19,6 +19,7 @@ use clap::ValueEnum;
 
 use crate::fault::Fault;
 use crate::folder;
+use crate::measure::RUN_LOG;
 
 pub use esker::Esker;
 pub use find::{Program, find_esker, find_programs};
@@ -132,6 +133,13 @@ impl Place {
     /// Where restored files go.
     pub fn target(&self) -> PathBuf {
         self.dir.join("restored")
+    }
+
+    /// A number that the last command printed as JSON; 0 if it did not.
+    pub fn told(&self, field: &str) -> u64 {
+        let log = std::fs::read_to_string(self.dir.join(RUN_LOG)).unwrap_or_default();
+        let told = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        told.filter_map(|told| told.get(field)?.as_u64()).next_back().unwrap_or(0)
     }
 
     fn cache(&self) -> PathBuf {

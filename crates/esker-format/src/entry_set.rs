@@ -59,7 +59,10 @@ impl EntrySet {
     /// The entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> {
         let bits = |byte: u8| (0..8).filter(move |bit| byte >> bit & 1 == 1);
-        self.0.iter().enumerate().flat_map(move |(number, byte)| bits(*byte).map(move |bit| u32::try_from(number * 8 + bit).unwrap_or(u32::MAX)))
+        self.0
+            .iter()
+            .enumerate()
+            .flat_map(move |(number, byte)| bits(*byte).map(move |bit| u32::try_from(number * 8 + bit).unwrap_or(u32::MAX)))
     }
 
     /// Adds all of another; whether one was new.

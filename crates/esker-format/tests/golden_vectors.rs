@@ -65,16 +65,19 @@ fn chapter_03_keys() {
 
 #[test]
 fn chapter_04_sealing() {
-    let mut blocks: Vec<Block> =
-        [(ChunkKind::Bytes, ""), (ChunkKind::Bytes, "entries"), (ChunkKind::Table, "entries"), (ChunkKind::Run, "entries"), (ChunkKind::SparseRun, "entries")]
-            .into_iter()
-            .map(|(kind, content)| {
-                let block = Block::named("chunk id").number("kind", kind as u8).text("content", content);
-                block
-                    .hex("plain", plain().chunk_id(kind, content.as_bytes()).0)
-                    .hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
-            })
-            .collect();
+    let mut blocks: Vec<Block> = [
+        (ChunkKind::Bytes, ""),
+        (ChunkKind::Bytes, "entries"),
+        (ChunkKind::Table, "entries"),
+        (ChunkKind::Run, "entries"),
+        (ChunkKind::SparseRun, "entries"),
+    ]
+    .into_iter()
+    .map(|(kind, content)| {
+        let block = Block::named("chunk id").number("kind", kind as u8).text("content", content);
+        block.hex("plain", plain().chunk_id(kind, content.as_bytes()).0).hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
+    })
+    .collect();
     for (context, in_pack) in [("pack", true), ("control object", false)] {
         for (part, body) in [(Part { number: 0, role: 0 }, ""), (Part { number: 0x0102_0304_0506_0708, role: 1 }, "entries")] {
             let seal = |sealing: esker_format::seal::Sealing| {
@@ -170,7 +173,11 @@ fn chapter<R: Record + Fields + PartialEq + std::fmt::Debug>(file: &str, kind: O
 
 #[test]
 fn chapter_06_index_segment() {
-    chapter("06-index-segment.txt", ObjectKind::IndexSegment, &[samples::index_segment(), samples::sorted_index_segment(), samples::sparse_index_segment()]);
+    chapter(
+        "06-index-segment.txt",
+        ObjectKind::IndexSegment,
+        &[samples::index_segment(), samples::sorted_index_segment(), samples::sparse_index_segment()],
+    );
 }
 
 #[test]

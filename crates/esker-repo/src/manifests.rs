@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use esker_format::audit::{Deed, Event};
 use esker_format::doomed::{Forgotten, ForgottenKind};
-use esker_format::entry_set::EntrySet;
 use esker_format::engine::{EngineRecord, ReplicaRow};
+use esker_format::entry_set::EntrySet;
 use esker_format::file_table::{FileRow, Node};
 use esker_format::layout::{ObjectKind, object_path};
 use esker_format::manifest::Manifest;
@@ -224,11 +224,7 @@ pub fn walk_chunks(reader: &ChunkReader, manifest: &Manifest, mut visit: impl Fn
 ///
 /// # Errors
 /// As `walk_chunks`.
-pub fn walk_uses(
-    reader: &ChunkReader,
-    manifest: &Manifest,
-    mut visit: impl FnMut(ChunkId, Option<&EntrySet>) -> Result<()>,
-) -> Result<()> {
+pub fn walk_uses(reader: &ChunkReader, manifest: &Manifest, mut visit: impl FnMut(ChunkId, Option<&EntrySet>) -> Result<()>) -> Result<()> {
     let context = &mut ReadContext::new()?;
     type Visit<'a> = dyn FnMut(ChunkId, Option<&EntrySet>) -> Result<()> + 'a;
     let walk_files = |context: &mut ReadContext, table: &TableRef, visit: &mut Visit<'_>| -> Result<()> {

@@ -79,8 +79,12 @@ pub fn sorted_index_segment() -> IndexSegment {
 
 /// A segment of format 3: of a prune that made sparse forms.
 pub fn sparse_index_segment() -> IndexSegment {
-    let form = FrameEntry { form: Some(FormOf { run: ChunkId([4; 32]), entries: 1 << 20 }), ..entry(ChunkKind::SparseRun, Codec::Zstd, 7, 200, 1 << 20) };
-    let small = FrameEntry { form: Some(FormOf { run: ChunkId([8; 32]), entries: 1 }), ..entry(ChunkKind::SparseRun, Codec::Raw, 9, 90, 74) };
+    let form = FrameEntry {
+        form: Some(FormOf { run: ChunkId([4; 32]), entries: 1 << 20 }),
+        ..entry(ChunkKind::SparseRun, Codec::Zstd, 7, 200, 1 << 20)
+    };
+    let small =
+        FrameEntry { form: Some(FormOf { run: ChunkId([8; 32]), entries: 1 }), ..entry(ChunkKind::SparseRun, Codec::Raw, 9, 90, 74) };
     IndexSegment {
         replaces: vec![object(0x31), object(0x38)],
         packs: vec![

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use esker_format::ChunkId;
 use esker_format::engine::EngineRecord;
+use esker_format::entry_set::EntrySet;
 use esker_format::file_table::{FileRow, Node};
 use esker_format::manifest::Manifest;
-use esker_format::entry_set::EntrySet;
 use esker_format::recipe::{NamedChunk, Piece};
 use esker_format::seal::ChunkKind;
-use esker_format::table_recipe::Copy;
 use esker_format::table::{TableRef, TableType, decode_piece, decode_single};
+use esker_format::table_recipe::Copy;
 use esker_repo::RepoError;
 use esker_repo::reader::{ChunkReader, ReadContext};
 

@@ -10,8 +10,8 @@ use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::recipe::Piece;
 use esker_format::seal::ChunkKind;
-use esker_format::table_recipe::TableBlocks;
 use esker_format::table::{TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
+use esker_format::table_recipe::TableBlocks;
 use esker_format::{ChunkId, FormatError};
 use esker_repo::RepoError;
 use esker_repo::reader::ReadContext;
@@ -237,14 +237,15 @@ fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
             mover.note_damage(*id, format!("recipe piece {id}: entries of its runs stand in none of their sparse forms"));
             continue;
         }
-        let renamed = piece.rename_chunks(|chunk| match there.get(chunk).map_or_else(|| mover.memo.proven(chunk), |there| Ok(Some(*there))) {
-            Ok(Some(proven)) => Ok(proven.id),
-            Ok(None) => {
-                lost = Some(mover.damage(chunk).unwrap_or_else(|| format!("chunk {chunk} was not copied")));
-                Err(None)
-            }
-            Err(error) => Err(Some(error)),
-        });
+        let renamed =
+            piece.rename_chunks(|chunk| match there.get(chunk).map_or_else(|| mover.memo.proven(chunk), |there| Ok(Some(*there))) {
+                Ok(Some(proven)) => Ok(proven.id),
+                Ok(None) => {
+                    lost = Some(mover.damage(chunk).unwrap_or_else(|| format!("chunk {chunk} was not copied")));
+                    Err(None)
+                }
+                Err(error) => Err(Some(error)),
+            });
         match (renamed, lost) {
             (Ok(()), _) => {
                 let bytes = piece.encode().map_err(RepoError::object(format!("recipe piece {id}")))?;

@@ -282,7 +282,10 @@ impl Check<'_> {
                 let opened = match sealed {
                     Some(sealed) => {
                         let mut sealed = sealed.to_vec();
-                        opener.open(sealing, frame, &mut sealed, &mut decoder).and_then(|plain| whole_len(frame, plain)).map_err(|error| error.to_string())
+                        opener
+                            .open(sealing, frame, &mut sealed, &mut decoder)
+                            .and_then(|plain| whole_len(frame, plain))
+                            .map_err(|error| error.to_string())
                     }
                     None => Err("the pack ends before the frame does".to_owned()),
                 };

@@ -10,9 +10,9 @@ use esker_format::recipe::{Operation, Piece};
 use esker_format::seal::ChunkKind;
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
+use esker_repo::index::Location;
 use esker_repo::index::SharedIndex;
 use esker_repo::manifests::Backup;
-use esker_repo::index::Location;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::tables::read_piece;
 

@@ -97,9 +97,8 @@ pub fn explain(repository: &Arc<Repository>, name: &str, observer: &dyn Observer
             let mut of_run = forms.iter().filter(|_| entries.is_some());
             let is_here = |place: &&Location| entry.is_some_and(|entry| entry.number == place.pack);
             let Some(place) = places.iter().find(is_here).or_else(|| of_run.find(is_here)) else { return Ok(()) };
-            let counts = |other: &Location| {
-                other.pack != place.pack && index.pack(other.pack).is_ok_and(|pack| !doomed.contains(&pack.name.id))
-            };
+            let counts =
+                |other: &Location| other.pack != place.pack && index.pack(other.pack).is_ok_and(|pack| !doomed.contains(&pack.name.id));
             let is_only = !places.iter().any(counts);
             for found in [&mut of_this, &mut of_any] {
                 let needed = found.entry(place.frame.number).or_insert_with(|| Needed::nothing(*place, is_only));

@@ -432,9 +432,9 @@ impl Marker {
     ///
     /// # Errors
     /// What `take` returns.
-    pub(super) fn take_lacking(&mut self, mut take: impl FnMut(ChunkId, Use) -> Result<()>) -> Result<()> {
+    pub(super) fn take_lacking(&mut self, take: impl FnMut(ChunkId, Use) -> Result<()>) -> Result<()> {
         let taken = std::mem::replace(&mut self.lacking, Uses::new(self.reader.repository()));
-        taken.for_each(|run, lacking| take(run, lacking))
+        taken.for_each(take)
     }
 
     /// Gives each such chunk to `take`, once.

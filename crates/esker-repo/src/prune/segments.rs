@@ -127,9 +127,14 @@ fn fates(outlines: &[Outline]) -> Vec<Fate> {
     // What is written must not overlap with what stays.
     loop {
         let is_written = |number: usize| fates.get(number) == Some(&Fate::IsWritten);
-        let written: BTreeSet<PackName> =
-            outlines.iter().enumerate().filter(|(number, _)| is_written(*number)).flat_map(|(_, outline)| outline.packs.iter().copied()).collect();
-        let overlaps: BTreeSet<usize> = written.iter().filter_map(|pack| owners.get(pack).copied()).filter(|owner| !is_written(*owner)).collect();
+        let written: BTreeSet<PackName> = outlines
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| is_written(*number))
+            .flat_map(|(_, outline)| outline.packs.iter().copied())
+            .collect();
+        let overlaps: BTreeSet<usize> =
+            written.iter().filter_map(|pack| owners.get(pack).copied()).filter(|owner| !is_written(*owner)).collect();
         if overlaps.is_empty() {
             return fates;
         }
