@@ -106,7 +106,7 @@ fn a_prune_keeps_the_entries_that_backups_need_and_the_next_backup_builds_on_the
     let shown = esker.run(&["ls", &label(7)]).exits(0).text();
     let table = shown.split_whitespace().find(|word| word.ends_with(".sst")).unwrap_or_else(|| panic!("{shown}")).to_owned();
     let name = table.rsplit('/').next().unwrap();
-    let dumped = esker.run(&["dump", &label(7), &format!("h/{name}")]).exits(0);
+    let dumped = esker.run(&["dump", &label(7), name]).exits(0);
     assert!(dumped.stdout == fs::read(folders[7].join(name)).unwrap());
 }
 
@@ -194,7 +194,8 @@ fn copies_are_whole_whichever_of_the_two_was_thinned_out() {
         let third = Esker::without_repository(passphrase);
         let plain: &[&str] = if passphrase.is_some() { &[] } else { &["--no-encryption"] };
         third.run(&[&["init"], plain].concat()).exits(0);
-        let mut command = third.command(&["copy", "--from", from.repo().to_str().unwrap()]);
+        let plain: &[&str] = if passphrase.is_some() { &[] } else { &["--decrypt"] };
+        let mut command = third.command(&[&["copy", "--from", from.repo().to_str().unwrap()], plain].concat());
         third.run_command(command.env("ESKER_FROM_PASSPHRASE", Esker::PASSPHRASE)).exits(0);
         are_whole(&third, &folders, &[6, 7]);
     }

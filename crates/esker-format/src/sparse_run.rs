@@ -7,6 +7,7 @@ use crate::entry_set::EntrySet;
 use crate::error::{FormatError, Result};
 use crate::ids::ChunkId;
 use crate::limits::{CHUNK_PLAIN_MAX, RUN_ENTRIES_MAX};
+use crate::pack::FormOf;
 use crate::run::Run;
 use crate::wire::{Reader, Writer};
 
@@ -24,6 +25,18 @@ pub fn is_form(bytes: &[u8]) -> bool {
 /// `BadValue` for what is no form, `CutShort`.
 pub fn run_of(bytes: &[u8]) -> Result<ChunkId> {
     read_head(&mut Reader::new(bytes))
+}
+
+/// What a form has of which run, by its head.
+///
+/// # Errors
+/// As `run_of`.
+pub fn form_of(bytes: &[u8]) -> Result<FormOf> {
+    let mut input = Reader::new(bytes);
+    let run = read_head(&mut input)?;
+    let entries = input.varint_max("entries", RUN_ENTRIES_MAX as u64)?;
+    let kept = input.raw(usize::try_from(entries).unwrap_or(usize::MAX).div_ceil(8), "kept entries")?;
+    Ok(FormOf { run, entries: EntrySet::from_bytes(kept).count() })
 }
 
 fn read_head(input: &mut Reader<'_>) -> Result<ChunkId> {
@@ -120,7 +133,7 @@ mod tests {
             }
             let bytes = encode(&ID, &form).unwrap();
             prop_assert!(is_form(&bytes) && !is_form(&run.encode().unwrap()) && form.encode().is_err());
-            prop_assert_eq!(run_of(&bytes).unwrap(), ID);
+            prop_assert_eq!(form_of(&bytes).unwrap(), FormOf { run: ID, entries: kept.count() });
             let back = decode_any(Run::default(), &ID, &bytes).unwrap();
             prop_assert_eq!(&back, &form);
             prop_assert_eq!((back.held(), back.whole_len()), (kept.clone(), Some(entries)));

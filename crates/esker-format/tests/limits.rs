@@ -198,9 +198,9 @@ fn a_pack_says_how_it_is_sealed() {
 #[test]
 fn a_pack_of_a_newer_format_is_named_as_such_whatever_else_is_wrong() {
     let mut pack = PackBuilder::new(&plain(), PackKind::Data, 1, [3; 32]).unwrap().finish().unwrap().bytes;
-    (pack[6], pack[8]) = (3, 9);
-    assert!(matches!(FrameTable::of_pack(&plain(), PackKind::Data, &pack), Err(FormatError::TooNew { found: 3, known: 2, .. })));
-    assert!(matches!(PackBuilder::new(&plain(), PackKind::Data, 3, [3; 32]), Err(FormatError::TooNew { .. })));
+    (pack[6], pack[8]) = (4, 9);
+    assert!(matches!(FrameTable::of_pack(&plain(), PackKind::Data, &pack), Err(FormatError::TooNew { found: 4, known: 3, .. })));
+    assert!(matches!(PackBuilder::new(&plain(), PackKind::Data, 4, [3; 32]), Err(FormatError::TooNew { .. })));
     assert!(is_bad(PackBuilder::new(&plain(), PackKind::Data, 0, [3; 32])));
 }
 
@@ -218,7 +218,7 @@ fn each_kind_of_control_object_has_formats_of_its_own() {
     };
     let kinds = [
         (ObjectKind::Manifest, sealed(ObjectKind::Manifest, &samples::manifest()), 3),
-        (ObjectKind::IndexSegment, sealed(ObjectKind::IndexSegment, &samples::index_segment()), 2),
+        (ObjectKind::IndexSegment, sealed(ObjectKind::IndexSegment, &samples::index_segment()), 3),
         (ObjectKind::Verification, sealed(ObjectKind::Verification, &samples::verification()), 2),
         (ObjectKind::Note, sealed(ObjectKind::Note, &samples::note()), 1),
     ];

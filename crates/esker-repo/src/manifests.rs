@@ -97,7 +97,7 @@ impl Repository {
         let walked = walk_uses(&reader, manifest, |chunk, entries| {
             whole &= match entries {
                 None => !index.locate(&chunk)?.is_empty(),
-                Some(entries) => reader.holds_entries(&index, &mut context, &chunk, entries)?,
+                Some(entries) => reader.holds_entries(&index, &mut context, (&chunk, entries), |_| true)?,
             };
             Ok(())
         });

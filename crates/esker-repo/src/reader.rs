@@ -454,12 +454,21 @@ impl ChunkReader {
         Ok(false)
     }
 
-    /// Whether all these entries of a run stand somewhere in an index: the run does, or forms that can be read hold them.
+    /// Whether all these entries of a run stand at places of an index that count: the run does, or forms that can be read
+    /// hold them.
     ///
     /// # Errors
     /// `Store`, `Cold`, `Cache`.
-    pub(crate) fn holds_entries(&self, index: &Index, context: &mut ReadContext, run: &ChunkId, entries: &EntrySet) -> Result<bool> {
-        let (whole, forms) = index.locate_with_forms(run)?;
+    pub fn holds_entries(
+        &self,
+        index: &Index,
+        context: &mut ReadContext,
+        (run, entries): (&ChunkId, &EntrySet),
+        counts: impl Fn(&Location) -> bool,
+    ) -> Result<bool> {
+        let (mut whole, mut forms) = index.locate_with_forms(run)?;
+        whole.retain(&counts);
+        forms.retain(&counts);
         if !whole.is_empty() || forms.is_empty() {
             return Ok(!whole.is_empty());
         }

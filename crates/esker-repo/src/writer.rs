@@ -65,6 +65,8 @@ pub struct WriterOptions {
     /// Whether the session may store runs and recipes over them: its packs, index segments and manifest are then of the format
     /// that has them, else of the first.
     pub sorted_runs: bool,
+    /// Whether it may store sparse forms of runs: its data packs are then of the format that has them.
+    pub sparse_runs: bool,
 }
 
 impl Default for WriterOptions {
@@ -74,6 +76,7 @@ impl Default for WriterOptions {
             effort: Effort::Configured,
             distrust: false,
             sorted_runs: false,
+            sparse_runs: false,
         }
     }
 }
@@ -132,8 +135,9 @@ impl View {
         let StoreView { listing, synced, .. } = repository.view(Viewer::Writer)?;
         let levels = options.effort.levels(i32::from(repository.config.zstd_level));
         let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
+        let formats = [if options.sparse_runs { formats::SPARSE_RUNS } else { format }, format];
         let frames = if options.sorted_runs { repository.frame_cache().map(Arc::new) } else { None };
-        let pipeline = Pipeline::start(repository, frames.clone(), session, format, levels, options.workers)?;
+        let pipeline = Pipeline::start(repository, frames.clone(), session, formats, levels, options.workers)?;
         let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
         let claims = repository.scratch_map();
         // Who distrusts asks what the store holds, and the cache does not know.

@@ -139,7 +139,8 @@ impl Check<'_> {
             size = u64::saturating_add(size, piece.len());
             for NamedChunk { id, kind, len } in piece.chunks() {
                 chunks += 1;
-                let places = self.index.locate_readable(&id)?;
+                let (mut places, forms) = self.index.locate_with_forms(&id)?;
+                places.extend(forms);
                 self.is_indexed(&places)?;
                 if places.is_empty() {
                     self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());

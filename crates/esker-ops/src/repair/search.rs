@@ -10,7 +10,6 @@ use esker_format::recipe::{Operation, Piece};
 use esker_format::seal::ChunkKind;
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
-use esker_repo::index::Location;
 use esker_repo::index::SharedIndex;
 use esker_repo::manifests::Backup;
 use esker_repo::reader::{ChunkReader, ReadContext};
@@ -109,9 +108,7 @@ impl Search<'_> {
         }
         let lost = is_suspect && !is_readable(self.reader, &mut self.context, chunk)?;
         self.note(chunk, kind, lost);
-        // A sparse form cannot be copied as the run that it stands for.
-        let at_risk = |place: &Location| self.suspects.packs.contains(&place.pack) && place.frame.entry.form.is_none();
-        if !lost && places.iter().all(at_risk) {
+        if !lost && places.iter().all(|place| self.suspects.packs.contains(&place.pack)) {
             self.loss.at_risk.insert(*chunk, kind);
         }
         Ok(lost)
