@@ -83,8 +83,10 @@ def _entries(repo: Repository, piece: TableBlocks, what: str):
             if (run.order, run.timestamp_size) != (piece.order, piece.timestamp_size):
                 raise Damage(f"{what}: a run of another order, or with other timestamps")
         run = runs[copy.run]
+        if copy.start + copy.count > len(run.keys):
+            raise Damage(f"{what}: entries beyond the end of a run")
         if not run.has(copy.start, copy.count):
-            raise Damage(f"{what}: entries that its run, or what is left of it, does not have")
+            raise Damage(f"{what}: entries that are in none of the forms of their run")
         for at in range(copy.start, copy.start + copy.count):
             source, trailer, timestamp = next(sources), run.trailers[at], run.timestamps[at]
             if source == CLEARED:
