@@ -136,7 +136,7 @@ class GoldenVectors(unittest.TestCase):
                         self.damaged_pack(sealing, int(block["kind"]), data[:at])
 
     def test_packs_with_forms(self):
-        for block in vectors("18-pack-with-forms"):
+        for block in vectors("19-pack-with-forms"):
             sealing, data = MODES[unquoted(block["mode"])], unhexed(block, "bytes")
             fetch = lambda offset, length: data[offset : offset + length]
             run, form = read_frame_table(sealing, 1, "pack", len(data), fetch)
@@ -224,7 +224,7 @@ class HostileBytes(unittest.TestCase):
 
     def seeds(self):
         chapters = ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note", "17-run"]
-        for chapter in [*chapters, "18-audit", "18-sparse-run"]:
+        for chapter in [*chapters, "18-audit", "19-sparse-run"]:
             for block in vectors(chapter):
                 yield from (
                     bytes.fromhex(block[field]) for field in ("bytes", "chunk", "record", "plain") if len(block.get(field, "")) > 20

@@ -79,7 +79,7 @@ class Vectors(unittest.TestCase):
             self.assertEqual(run.trailers, list(map(int, numbered(block, "trailers"))))
 
     def test_forms(self):
-        for block in vectors("18-sparse-run"):
+        for block in vectors("19-sparse-run"):
             run, kept = bytes.fromhex(block["run"]), sorted(map(int, numbered(block, "kept")))
             form = decode_form(bytes.fromhex(block["bytes"]), run, "form")
             self.assertEqual((form.order, sorted(form.kept), len(form.keys)), (int(block["order"]), kept, int(block["entries"])))

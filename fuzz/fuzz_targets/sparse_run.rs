@@ -1,4 +1,4 @@
-//! Sparse forms of runs (format-spec chapter 18).
+//! Sparse forms of runs (format-spec chapter 19).
 #![no_main]
 
 use esker_format::sparse_run::{decode, encode, run_of};

@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use esker_ops::forget::{ForgetRequest, forget};
+use esker_ops::prune::{PruneRequest, prune};
+use esker_repo::listing::Listing;
 use esker_testkit::tree::{copy_tree, tree_bytes};
 use serde_json::{Value, json};
 
-use crate::kit::{Esker, Host, assert_restored, host, number};
+use crate::kit::{Esker, Host, Moment, Shelf, assert_restored, host, job, job_during, number};
 
 const ENTRIES: u64 = 4000;
 const OTHER: &str = "moraine of Other stones #8";
@@ -92,6 +97,13 @@ fn a_prune_keeps_the_entries_that_backups_need_and_the_next_backup_builds_on_the
     assert!(left * 10 < least * 12, "{left} where a new repository takes {least}");
     let again = esker.json(&["prune", "--repack-percent", "10"], 0);
     assert_eq!((again["packs"].clone(), number(&again, "sparse_runs")), (json!([]), 0));
+
+    // Of keys the same is said as before, from the forms.
+    let keys = |esker: &Esker| esker.run(&["diff", "--keys", &label(4), &label(5)]).exits(0).text();
+    let shown = |text: String| {
+        text.lines().filter(|line| !line.contains("duration") && !line.contains("read")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(keys(&esker)), shown(keys(&fresh)));
 
     // Three quarters of the next day are copied from the forms.
     let stored = number(&back_up(&esker, &folders, 6), "stored_bytes");
@@ -198,5 +210,44 @@ fn copies_are_whole_whichever_of_the_two_was_thinned_out() {
         let mut command = third.command(&[&["copy", "--from", from.repo().to_str().unwrap()], plain].concat());
         third.run_command(command.env("ESKER_FROM_PASSPHRASE", Esker::PASSPHRASE)).exits(0);
         are_whole(&third, &folders, &[6, 7]);
+    }
+}
+
+#[test]
+fn what_a_backup_copied_while_a_prune_waited_for_it_becomes_a_further_form() {
+    let shelf = Arc::new(Shelf::new(None, 1_800_000_000_000));
+    let folders = checkpoints(&shelf.path("hosts"), 5);
+    for (day, folder) in folders.iter().enumerate() {
+        shelf.backup(&label(day), folder).unwrap();
+        shelf.environment.clock.advance_ms(1000);
+    }
+    let waiting = Arc::new(Mutex::new(None));
+    let (held, handle) = (Arc::clone(&shelf), Arc::clone(&waiting));
+    // The backup of an older state has seen whole runs by then, and copies what no backup needs any more.
+    let job = job_during("storing", Moment::Begin, move || {
+        let names = (0..4).map(label).collect();
+        forget(&held.open(), &ForgetRequest { names, force: true, ..ForgetRequest::default() }).unwrap();
+        let (client, store) = (held.other_client(), held.open());
+        let opened = client.open();
+        let prune = std::thread::spawn(move || {
+            let _kept = client;
+            let fence_after = Duration::from_secs(1_000_000);
+            let request = PruneRequest { fence_after, max_repack: 1 << 30, repack_percent: 1, ..PruneRequest::default() };
+            prune(&opened, &request, &self::job()).unwrap()
+        });
+        while Listing::read(store.store()).unwrap().doomed.is_empty() {
+            assert!(!prune.is_finished(), "it did not wait");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        *handle.lock().unwrap() = Some(prune);
+    });
+    shelf.backup_in("older", &folders[2], &job).unwrap();
+    let pruned = waiting.lock().unwrap().take().unwrap().join().unwrap();
+    let first: u64 = pruned.packs.iter().map(|pack| u64::from(pack.sparse_runs)).sum();
+    assert!(first > 0 && pruned.sparse_runs > first, "{pruned:?}");
+    assert_eq!(shelf.damage(), Vec::<String>::new());
+    for (name, folder) in [(label(4), &folders[4]), ("older".to_owned(), &folders[2])] {
+        shelf.restore(&name, &shelf.path(&name)).unwrap();
+        assert_restored(folder, &shelf.path(&name).join("h"), &[]);
     }
 }

@@ -1,4 +1,4 @@
-//! Sparse forms of runs: some entries of a run, under their positions in it (format-spec chapter 18).
+//! Sparse forms of runs: some entries of a run, under their positions in it (format-spec chapter 19).
 //!
 //! Recipes name (run, entry). Of a run of which backups need only some entries a prune keeps a form with these alone; whoever
 //! asks for the run is given the form, and finds in it whatever it holds.

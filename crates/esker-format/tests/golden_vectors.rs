@@ -297,7 +297,7 @@ fn chapter_18_audit() {
 }
 
 #[test]
-fn chapter_18_sparse_run() {
+fn chapter_19_sparse_run() {
     let forms = samples::forms();
     let block = |(name, (id, form)): (&str, &(ChunkId, Run))| {
         let kept = form.held().iter().collect::<Vec<_>>();
@@ -307,7 +307,7 @@ fn chapter_18_sparse_run() {
     };
     let names = ["two of five", "all, descending, with timestamps", "one of one"];
     let blocks: Vec<Block> = names.into_iter().zip(&forms).map(block).collect();
-    for (block, (id, form)) in compare("18-sparse-run.txt", &blocks, |_| false).iter().zip(&forms) {
+    for (block, (id, form)) in compare("19-sparse-run.txt", &blocks, |_| false).iter().zip(&forms) {
         assert_eq!(sparse_run::decode(id, &block.get("bytes")).unwrap(), *form);
     }
 }
@@ -335,7 +335,7 @@ fn chapter_05_pack_with_forms() {
         let block = block.list("chunk_kinds", &[3, 4], |block, field, kind| block.number(field, *kind));
         block.text("mode", mode).hex("bytes", pack.bytes)
     });
-    for (block, sealing) in compare("18-pack-with-forms.txt", &blocks, |_| false).iter().zip([plain(), encrypted()]) {
+    for (block, sealing) in compare("19-pack-with-forms.txt", &blocks, |_| false).iter().zip([plain(), encrypted()]) {
         let table = FrameTable::of_pack(&sealing, PackKind::Data, &block.get("bytes")).unwrap();
         assert_eq!(table.frames[1].stands_for(), table.frames[0].chunk);
         assert_eq!(table, build(&sealing).0.table);

@@ -1,4 +1,4 @@
-"""Runs: sorted entries in columns (chapter 17), and sparse forms of them (chapter 18)."""
+"""Runs: sorted entries in columns (chapter 17), and sparse forms of them (chapter 19)."""
 
 from dataclasses import dataclass
 
