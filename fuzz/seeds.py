@@ -7,7 +7,7 @@ from pathlib import Path
 RECORDS = {5: "index_segment", 6: "manifest", 7: "session", 8: "session", 9: "session", 10: "session"}
 RECORDS |= {11: "doomed", 12: "doomed", 13: "verification", 14: "note", 15: "audit"}
 BYTES = {"02-config": "config", "03-keys": "key_object", "07-tables": "file_table", "08-recipe": "recipe", "09-manifest": "engine"}
-BYTES |= {"17-run": "run"}
+BYTES |= {"17-run": "run", "19-sparse-run": "sparse_run", "19-pack-with-forms": "pack"}
 
 
 def targets(chapter: str, block: dict):

@@ -13,6 +13,8 @@ use crate::fault::Fault;
 /// GNU time. It asks the kernel for the peak resident set of its child (`wait4`), without being a
 /// large process itself, whose own size the kernel would count as the child's before `exec`.
 const GNU_TIME: &str = "/usr/bin/time";
+/// Where in its scratch folder the output of a command stands.
+pub const RUN_LOG: &str = "run.log";
 const LOG_LINES_SHOWN: usize = 15;
 /// More than any of the tools takes.
 const TOUCHED_BYTES: usize = 1 << 30;
@@ -34,7 +36,7 @@ pub struct Cost {
 /// # Errors
 /// If it cannot be started or exits with anything but 0.
 pub fn measure(command: &Command, scratch: &Path) -> Result<Cost, Fault> {
-    let (log_path, peak_path) = (scratch.join("run.log"), scratch.join("run.peak"));
+    let (log_path, peak_path) = (scratch.join(RUN_LOG), scratch.join("run.peak"));
     let log = File::create(&log_path).map_err(Fault::at(&log_path))?;
     let log_too = log.try_clone().map_err(Fault::at(&log_path))?;
     let mut timed = under_gnu_time(command, &peak_path);

@@ -72,6 +72,25 @@ impl<'a> Worker<'a> {
         (1..self.series.days.len()).try_fold(Reading::NOTHING, |sum, day| Ok(sum.and_then(self.back_up(day)?)))
     }
 
+    /// Backs up the last days, so many, and says how large the repository is then.
+    pub fn back_up_the_last(&self, days: usize) -> Result<u64, Fault> {
+        let all = self.series.days.len();
+        (all.saturating_sub(days)..all).try_for_each(|day| self.back_up(day).map(drop))?;
+        Ok(tree_bytes(&self.place.repo()))
+    }
+
+    /// Thins out to the newest `keep` backups; says how large the repository was before and is then. The reading's bytes are those
+    /// that were written for that.
+    pub fn thin(&self, keep: usize) -> Result<(u64, u64, Reading), Fault> {
+        let before = tree_bytes(&self.place.repo());
+        let mut reading = Reading::NOTHING;
+        for command in self.tool.thin(keep) {
+            let cost = measure(&command, self.place.dir())?;
+            reading = reading.and_then(Reading::of(cost, Some(self.place.told("written_bytes"))));
+        }
+        Ok((before, tree_bytes(&self.place.repo()), reading))
+    }
+
     /// Restores the last day into an empty folder: what that took until the command ended, and until all was on disk.
     ///
     /// # Errors

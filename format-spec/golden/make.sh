@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# format-spec/golden/make.sh [TARGET]: writes the golden repositories of format 2 anew, with the binaries that are built.
+# format-spec/golden/make.sh [TARGET]: writes the golden repositories of formats 2 and 3 anew, with the binaries that are built.
 #
 # Three days of a three-host cluster with an engine of each compression, and beside them tables by other options and by
 # RocksDB 7.8, are backed up with sorted runs into a repository that is encrypted and one that is not; all is checked.
@@ -88,8 +88,35 @@ for day in "${days[@]}"; do
     done
 done
 
+# Many days of one engine, of which the last three stay: a prune leaves sparse forms of the runs before.
+"$workload" cluster --hosts 1 --spaces 1 --entries 600 --partitions 2 --days 20 --seed 7 --out "$work/sparse" >>"$work/log"
+kept=(day18 day19 day20)
+mkdir -p "$made/expected/sparse"
+for repo in sparse-plain sparse-encrypted; do
+    arguments=(--repo "$made/$repo")
+    [ "$repo" = sparse-plain ] || arguments+=("${secret[@]}")
+    run() { "$esker" --quiet "${arguments[@]}" "$@" >>"$work/log" 2>&1 </dev/null || { cat "$work/log" >&2; return 1; }; }
+    if [ "$repo" = sparse-plain ]; then run init --no-encryption "${small[@]}"; else run init "${small[@]}"; fi
+    for day in "$work"/sparse/day*; do
+        run backup --host "host0=$day/host0" --label "$(basename "$day")" --reread-share 0
+    done
+    run forget --keep-last ${#kept[@]}
+    "$esker" "${arguments[@]}" prune --repack-percent 5 --json >"$work/pruned" 2>>"$work/log"
+    grep -q '"sparse_runs":[1-9]' "$work/pruned" || { echo "make.sh: $repo: the prune made no sparse form" >&2; exit 1; }
+    run fsck --level engine
+    for day in "${kept[@]}"; do
+        mkdir -p "$work/days/sparse-$day"
+        [ -e "$work/days/sparse-$day/host0" ] || cp -a "$work/sparse/$day/host0" "$work/days/sparse-$day/"
+        python3 "$here/listing.py" "$work/days/sparse-$day" >"$made/expected/sparse/$day.txt"
+        run restore "$day" --target "$work/restored"
+        python3 "$here/listing.py" "$work/restored" | diff "$made/expected/sparse/$day.txt" - ||
+            { echo "make.sh: $repo: esker restores $day otherwise than it was" >&2; exit 1; }
+        rm -rf "$work/restored"
+    done
+done
+
 mkdir -p "$target/expected"
-for part in sorted-plain sorted-encrypted expected/sorted; do
+for part in sorted-plain sorted-encrypted expected/sorted sparse-plain sparse-encrypted expected/sparse; do
     rm -rf "${target:?}/$part"
     cp -r "$made/$part" "$target/$part"
     chmod -R u+w,go-w,a+rX "$target/$part"

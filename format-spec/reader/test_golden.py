@@ -20,6 +20,7 @@ import esker_reader
 from esker import encoders
 from esker.backup import backups, plan_host, recipe
 from esker.recipe import TableBlocks, TableRest
+from esker.records import SPARSE_RUN
 from esker.repository import Repository
 from esker.table_rest import FILTER_OF_BLOCKS, FILTER_TOP, INDEX, INDEX_TOP
 from listing import listing
@@ -32,6 +33,7 @@ WAYS = [
     ("encrypted", ["--recovery-key-file", SECRETS / "recovery-key.txt"]),
 ]
 SORTED_WAYS = [("sorted-plain", []), ("sorted-encrypted", ["--passphrase-file", SECRETS / "passphrase.txt"])]
+SPARSE_WAYS = [("sparse-plain", []), ("sparse-encrypted", ["--passphrase-file", SECRETS / "passphrase.txt"])]
 IS_ROOT = os.geteuid() == 0
 
 
@@ -126,6 +128,22 @@ class GoldenSortedRuns(Folders):
             self.assertRegex(out, r"^3 backups, \d+ files read, 0 faults$")
 
         self.each_way(check, SORTED_WAYS)
+
+    def test_runs_that_stand_as_sparse_forms_alone_are_read(self):
+        expected = self.expected(GOLDEN / "expected/sparse")
+        self.assertEqual(list(expected), ["day18", "day19", "day20"])
+
+        def check(repo: Path, secret: list):
+            for backup, lines in expected.items():
+                self.assertEqual(self.restore(repo, backup, secret), lines)
+            code, out, err = run_reader("verify", repo, *secret)
+            self.assertEqual((code, err), (0, ""))
+            self.assertRegex(out, r"^3 backups, \d+ files read, 0 faults$")
+
+        self.each_way(check, SPARSE_WAYS)
+        repo = Repository(str(GOLDEN / "sparse-plain"), None, self.fail)
+        kinds = {frame.kind for kind, path in repo.packs() for frame in repo.frames(kind, path)}
+        self.assertIn(SPARSE_RUN, kinds)
 
     def test_the_backups_are_of_sorted_runs_and_name_their_encoders(self):
         repo = Repository(str(GOLDEN / "sorted-plain"), None, self.fail)

@@ -27,7 +27,7 @@ from esker.errors import Damage, ReaderError, TooNew, WrongSecret
 from esker.pack import open_frame, read_frame_table
 from esker.repository import Repository
 from esker.restore import read_file
-from esker.run import decode_run
+from esker.run import decode_form, decode_run
 from esker.sealing import CHECKSUM_KEY, CONTROL_KEY, PACK_KEY, Sealing, derive_key, nonce, open_object
 from esker.wire import Reader, newest
 
@@ -127,13 +127,26 @@ class GoldenVectors(unittest.TestCase):
                 other = MODES["plain" if mode == "encrypted" else "encrypted"]
                 with self.assertRaisesRegex(Damage, "encrypted in a repository that is"):
                     read_frame_table(other, int(block["kind"]), "pack", len(data), fetch)
-                newer = data[:6] + b"\x03\x00\x09" + data[9:]
+                newer = data[:6] + b"\x04\x00\x09" + data[9:]
                 with self.assertRaises(TooNew):
                     read_frame_table(sealing, int(block["kind"]), "pack", len(data), lambda at, length: newer[at : at + length])
                 if len(data) < 1000:
                     for at in range(len(data)):
                         self.damaged_pack(sealing, int(block["kind"]), data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
                         self.damaged_pack(sealing, int(block["kind"]), data[:at])
+
+    def test_packs_with_forms(self):
+        for block in vectors("19-pack-with-forms"):
+            sealing, data = MODES[unquoted(block["mode"])], unhexed(block, "bytes")
+            fetch = lambda offset, length: data[offset : offset + length]
+            run, form = read_frame_table(sealing, 1, "pack", len(data), fetch)
+            self.assertEqual((run.kind, form.kind, run.run, form.run), (3, 4, None, run.chunk))
+            chunks = [open_frame(sealing, f, fetch(f.offset, f.stored_len)) for f in (run, form)]
+            self.assertEqual([chunk.hex() for chunk in chunks], [block["chunks.0"], block["chunks.1"]])
+            whole, held = decode_run(chunks[0], "run"), decode_form(chunks[1], run.chunk, "form")
+            for at in held.kept:
+                self.assertEqual((whole.keys[at], whole.values[at]), (held.keys[at], held.values[at]))
+            self.assertEqual((len(whole.keys), held.has(1, 1), held.has(1, 2)), (len(held.keys), True, False))
 
     def damaged_pack(self, sealing, kind, data):
         fetch = lambda offset, length: data[offset : offset + length]
@@ -151,6 +164,8 @@ class GoldenVectors(unittest.TestCase):
             block_format = int(block.get("format", 1))
             record = records.decode(records.CONTROL[kind], unhexed(block, "record"), "record", block_format)
             listed = flat(record, "")
+            # Only forms say of which run they are.
+            listed = {field: value for field, value in listed.items() if value != "none" or field.rpartition(".")[2] not in ("run", "kept")}
             if kind == records.MANIFEST:
                 for field in ("sorted", "origin"):
                     self.assertEqual(listed.pop(field, "none"), "none")
@@ -199,6 +214,7 @@ class HostileBytes(unittest.TestCase):
         yield lambda data: records.decode_engine(data, "fuzz")
         yield lambda data: recipe.decode_recipe(data, "fuzz")
         yield lambda data: decode_run(data, "fuzz")
+        yield lambda data: decode_form(data, data[1:33], "fuzz")
         yield lambda data: keys.decode_config(data)
         yield lambda data: keys.decode_key(data)
         yield lambda data: keys.parse_recovery(data.decode("latin-1"))
@@ -207,7 +223,8 @@ class HostileBytes(unittest.TestCase):
             yield lambda data, kind=kind: open_object(PLAIN, kind, "", data, "fuzz")
 
     def seeds(self):
-        for chapter in ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note", "17-run", "18-audit"]:
+        chapters = ["02-config", "03-keys", "05-pack", "06-index-segment", "07-tables", "08-recipe", "09-manifest", "13-note", "17-run"]
+        for chapter in [*chapters, "18-audit", "19-sparse-run"]:
             for block in vectors(chapter):
                 yield from (
                     bytes.fromhex(block[field]) for field in ("bytes", "chunk", "record", "plain") if len(block.get(field, "")) > 20

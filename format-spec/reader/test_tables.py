@@ -16,7 +16,7 @@ from esker.errors import Damage, MissingEncoder
 from esker.filters import xxph3
 from esker.matches import match_length
 from esker.recipe import BlockForm, Checksums
-from esker.run import decode_run, shared_length
+from esker.run import decode_form, decode_run, shared_length
 from esker.table_rest import Facts, RestBuilder
 from test_reader import unquoted, vectors
 
@@ -77,6 +77,18 @@ class Vectors(unittest.TestCase):
             for field in ("keys", "values", "timestamps"):
                 self.assertEqual([value.hex() for value in getattr(run, field)], numbered(block, field))
             self.assertEqual(run.trailers, list(map(int, numbered(block, "trailers"))))
+
+    def test_forms(self):
+        for block in vectors("19-sparse-run"):
+            run, kept = bytes.fromhex(block["run"]), sorted(map(int, numbered(block, "kept")))
+            form = decode_form(bytes.fromhex(block["bytes"]), run, "form")
+            self.assertEqual((form.order, sorted(form.kept), len(form.keys)), (int(block["order"]), kept, int(block["entries"])))
+            for field in ("keys", "values", "timestamps"):
+                column = getattr(form, field)
+                self.assertEqual([column[at].hex() for at in kept], numbered(block, field))
+                self.assertTrue(all(value is None for at, value in enumerate(column) if at not in form.kept))
+            self.assertEqual([form.trailers[at] for at in kept], list(map(int, numbered(block, "trailers"))))
+            self.assertRaises(Damage, decode_form, bytes.fromhex(block["bytes"]), bytes(31) + b"x", "form")
 
 
 @unittest.skipUnless(ENCODERS.is_dir(), "the golden blocks of the encoders are not at hand")

@@ -51,7 +51,7 @@ fn open_one_frame(head: [u8; 5], body: &[u8]) {
     let plain_len = u32::from_le_bytes(plain_len) % (1 << 25);
     let stored_len = (body.len() + TAG_LEN) as u32;
     let chunk = Sealing::Plain.chunk_id(ChunkKind::Bytes, body);
-    let entry = esker_format::pack::FrameEntry { chunk, kind: ChunkKind::Bytes, codec, stored_len, plain_len };
+    let entry = esker_format::pack::FrameEntry { chunk, kind: ChunkKind::Bytes, codec, stored_len, plain_len, form: None };
     let lengths = [stored_len.to_le_bytes(), plain_len.to_le_bytes()].concat();
     let aad = [b"ESKER\x03\x01\x00\x00", &[9; 32][..], &[0; 4], &[1, codec as u8], &lengths, &[1]].concat();
     let mut sealed = body.to_vec();

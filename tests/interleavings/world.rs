@@ -14,6 +14,7 @@ use esker_ops::forget::{ForgetRequest, forget};
 use esker_repo::{Effort, Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
 use esker_testkit::scheduler::Turn;
 use esker_testkit::seeded::{ManualClock, SeededRandom, SplitMix64};
+use esker_testkit::workload::{Compression, Engine, Kind, Workload};
 use futures::TryStreamExt;
 use futures::executor::block_on;
 use object_store::memory::InMemory;
@@ -38,6 +39,8 @@ pub struct Standing {
 
 pub struct World {
     folder: TempDir,
+    /// Whether each folder to back up holds an engine, too, whose tables are stored as sorted runs.
+    has_engines: bool,
     objects: BTreeMap<String, Bytes>,
     pub backups: Vec<Standing>,
 }
@@ -78,7 +81,7 @@ pub fn job() -> Job {
     Job { threads: 1, ..Job::default() }
 }
 
-pub fn request(label: &str, source: &Path) -> BackupRequest {
+fn request(label: &str, source: &Path, has_engines: bool) -> BackupRequest {
     BackupRequest {
         hosts: vec![("h".to_owned(), source.to_path_buf())],
         cluster: None,
@@ -89,12 +92,13 @@ pub fn request(label: &str, source: &Path) -> BackupRequest {
         reread: false,
         reread_share: 0,
         effort: Effort::Level(1),
-        no_reencode: true,
+        no_reencode: !has_engines,
     }
 }
 
 impl World {
-    pub fn new() -> Self {
+    /// With files alone, or with engines beside them.
+    pub fn new(has_engines: bool) -> Self {
         let folder = quick_folder();
         for (source, contents) in SOURCES.iter().enumerate() {
             let path = folder.path().join(format!("source{source}"));
@@ -105,9 +109,17 @@ impl World {
                 fs::write(path.join(format!("file{file}")), bytes).unwrap();
             }
         }
-        let mut world = Self { folder, objects: BTreeMap::new(), backups: Vec::new() };
+        if has_engines {
+            add_engines(folder.path());
+        }
+        let mut world = Self { folder, has_engines, objects: BTreeMap::new(), backups: Vec::new() };
         world.fill();
         world
+    }
+
+    /// A request to back up one of the folders.
+    pub fn request(&self, label: &str, source: usize) -> BackupRequest {
+        request(label, &self.source(source), self.has_engines)
     }
 
     /// Three backups, then two at once, then one of what both of those have; the second of the two is forgotten.
@@ -135,7 +147,7 @@ impl World {
 
     fn add(&mut self, store: &Arc<dyn ObjectStore>, clock: &Arc<ManualClock>, source: usize) {
         clock.advance_ms(1000);
-        let report = backup(&self.open(store, clock), &request(&format!("first{source}"), &self.source(source)), &job()).unwrap();
+        let report = backup(&self.open(store, clock), &self.request(&format!("first{source}"), source), &job()).unwrap();
         self.backups.push(Standing { id: report.id.unwrap(), source });
     }
 
@@ -159,6 +171,25 @@ impl World {
         self.folder.path().join(format!("source{number}"))
     }
 
+    /// The files of a folder that a backup takes, below it.
+    pub fn files(&self, number: usize) -> Vec<PathBuf> {
+        let folder = self.source(number);
+        let mut folders = vec![folder.clone()];
+        let mut files = Vec::new();
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    // A log of RocksDB's own doings is left out.
+                    false if path.file_name().unwrap().as_encoded_bytes().starts_with(b"LOG") => {}
+                    false => files.push(path.strip_prefix(&folder).unwrap().to_path_buf()),
+                }
+            }
+        }
+        files
+    }
+
     /// A folder of its own for a run.
     pub fn scratch(&self) -> TempDir {
         tempfile::tempdir_in(self.folder.path()).unwrap()
@@ -172,6 +203,17 @@ impl World {
     /// When a run begins.
     pub fn clock(&self) -> Arc<ManualClock> {
         Arc::new(ManualClock::new(START_MS + 3_600_000))
+    }
+}
+
+/// An engine that is small and changes much from one folder to the next: a backup needs some entries of most runs before it.
+fn add_engines(folder: &Path) {
+    let workload = Workload { kind: Kind::Compacted, entries: 60, partitions: 1, compression: Compression::None, ..Workload::default() };
+    let mut engine = Engine::create(&folder.join("live"), &workload);
+    for source in 0..SOURCES.len() {
+        engine.checkpoint(&folder.join(format!("source{source}/engine")));
+        engine.write_unflushed(20);
+        engine.next_day();
     }
 }
 

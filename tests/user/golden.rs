@@ -82,6 +82,18 @@ fn golden_backups_of_sorted_runs_come_back_byte_for_byte() {
 }
 
 #[test]
+fn golden_backups_of_sparse_runs_come_back_byte_for_byte() {
+    for (name, passphrase) in [("sparse-plain", None), ("sparse-encrypted", Some(secret("passphrase.txt")))] {
+        let esker = golden(name, passphrase.as_deref());
+        assert_eq!(esker.labels(), ["day18", "day19", "day20"]);
+        esker.run(&["fsck", "--level", "engine"]).exits(0);
+        for label in esker.labels() {
+            comes_back(&esker, &label, &format!("sparse/{label}"));
+        }
+    }
+}
+
+#[test]
 fn a_repository_of_the_first_format_goes_on_with_sorted_runs() {
     for (name, passphrase) in [("plain", None), ("encrypted", Some(secret("passphrase.txt")))] {
         let esker = golden(name, passphrase.as_deref());

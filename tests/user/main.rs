@@ -31,6 +31,7 @@ mod retention;
 mod run_cache;
 mod sorted;
 mod sources;
+mod sparse;
 mod store_credentials;
 mod stores;
 mod together;

@@ -3,7 +3,7 @@
 use esker_testkit::workload::Compression;
 
 use super::case::WorkloadName;
-use super::measured::{EskerReadings, Measured, Stored};
+use super::measured::{EskerReadings, KEPT_BACKUPS, Measured, Stored};
 use crate::series::Source;
 use crate::targets::PEAK_TARGET_MIB;
 use crate::tools::ToolName;
@@ -16,6 +16,8 @@ const REPLICA_LATER: f64 = 0.25;
 const NEW_ENTRIES: f64 = 1.25;
 /// All backups of the many days against rustic's.
 const LONG_PEER_SHARE: f64 = 1.0 / 3.5;
+/// The last days of many, thinned out, against a repository that never held more.
+const LONG_THINNED: f64 = 1.3;
 /// Incrementals of Debian's files against rustic's, whatever the compression.
 const DEBIAN_PEER_SHARE: f64 = 0.5;
 
@@ -84,13 +86,19 @@ fn larger(a: Bound, b: Bound) -> Bound {
 
 fn of_long(measured: &Measured) -> Vec<Bound> {
     let totals = measured.esker.last().map(|esker| esker.stored().total_bytes()).zip(rustic(measured));
-    (totals.into_iter())
-        .map(|(bytes, rustic)| Bound {
-            what: "all backups: 1/3.5 of rustic's".to_owned(),
-            measured_bytes: bytes as f64,
-            at_most_bytes: rustic.total_bytes() as f64 * LONG_PEER_SHARE,
-        })
-        .collect()
+    let of_rustic = totals.map(|(bytes, rustic)| Bound {
+        what: "all backups: 1/3.5 of rustic's".to_owned(),
+        measured_bytes: bytes as f64,
+        at_most_bytes: rustic.total_bytes() as f64 * LONG_PEER_SHARE,
+    });
+    let of_fresh = measured.esker.last().and_then(|esker| esker.thinned).map(|thinned| Bound {
+        what: format!(
+            "the last {KEPT_BACKUPS} backups after prune: {LONG_THINNED} x a fresh full backup and {KEPT_BACKUPS} days of changes"
+        ),
+        measured_bytes: thinned.after_bytes as f64,
+        at_most_bytes: thinned.fresh_bytes as f64 * LONG_THINNED,
+    });
+    of_rustic.into_iter().chain(of_fresh).collect()
 }
 
 fn of_replicas(by_hosts: &[EskerReadings]) -> Vec<Bound> {
@@ -122,7 +130,7 @@ mod tests {
 
     fn esker(day0_bytes: u64, later_bytes: u64) -> EskerReadings {
         let reading = |bytes| Reading { seconds: 1.0, peak_bytes: 1 << 20, stored_bytes: Some(bytes) };
-        EskerReadings { hosts: usize::MAX, first: reading(day0_bytes), later: reading(later_bytes), restore: reading(0) }
+        EskerReadings { hosts: usize::MAX, first: reading(day0_bytes), later: reading(later_bytes), restore: reading(0), thinned: None }
     }
 
     fn measured(name: WorkloadName, esker: Vec<EskerReadings>) -> Measured {

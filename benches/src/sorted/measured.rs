@@ -39,7 +39,27 @@ pub struct EskerReadings {
     pub later: Reading,
     /// The restore of the last day, which was compared with what was backed up.
     pub restore: Reading,
+    /// What was left after all but the last days were forgotten and pruned, of the many days only.
+    pub thinned: Option<Thinned>,
 }
+
+/// A repository that was thinned out to the last days, beside one that never held more.
+#[derive(Debug, Clone, Copy)]
+pub struct Thinned {
+    /// Its bytes before.
+    pub before_bytes: u64,
+    /// Its bytes after.
+    pub after_bytes: u64,
+    /// What forgetting and pruning took.
+    pub prune: Reading,
+    /// The restore of the last day after that, which was compared as well.
+    pub restore: Reading,
+    /// Bytes of a new repository with a full backup and the days after it.
+    pub fresh_bytes: u64,
+}
+
+/// Backups that stay when a repository is thinned out.
+pub const KEPT_BACKUPS: usize = 7;
 
 impl EskerReadings {
     /// The bytes stored.
@@ -86,12 +106,29 @@ impl Measured {
     }
 }
 
-/// Lets Esker back up all days of the first `hosts` hosts and restore the last.
-pub fn measure_esker(program: &Program, series: &Series, dir: &Path, hosts: usize, keep: bool) -> Result<EskerReadings, Fault> {
+/// Lets Esker back up all days of the first `hosts` hosts, restore the last and, with `thin`, thin out and restore again.
+pub fn measure_esker(
+    program: &Program,
+    series: &Series,
+    dir: &Path,
+    (hosts, thin): (usize, bool),
+    keep: bool,
+) -> Result<EskerReadings, Fault> {
     let worker = Worker::hire(program, series, dir, hosts)?;
-    let readings = EskerReadings { hosts, first: worker.back_up(0)?, later: worker.back_up_the_rest()?, restore: worker.restore_last()?.0 };
+    let (first, later, restore) = (worker.back_up(0)?, worker.back_up_the_rest()?, worker.restore_last()?.0);
+    let thinned = if thin { Some(measure_thinned(&worker, program, series, dir)?) } else { None };
     worker.dismiss(keep)?;
-    Ok(readings)
+    Ok(EskerReadings { hosts, first, later, restore, thinned })
+}
+
+fn measure_thinned(worker: &Worker<'_>, program: &Program, series: &Series, dir: &Path) -> Result<Thinned, Fault> {
+    let (before_bytes, after_bytes, prune) = worker.thin(KEPT_BACKUPS)?;
+    let restore = worker.restore_last()?.0;
+    // A full backup, and as many days of changes as are kept.
+    let fresh = Worker::hire(program, series, &dir.join("fresh"), usize::MAX)?;
+    let fresh_bytes = fresh.back_up_the_last(KEPT_BACKUPS + 1)?;
+    fresh.dismiss(false)?;
+    Ok(Thinned { before_bytes, after_bytes, prune, restore, fresh_bytes })
 }
 
 /// Lets a peer back up all days of all hosts.

@@ -86,7 +86,7 @@ fn measure_case(arguments: &SortedArguments, case: &Case) -> Result<Measured, Fa
     let esker = find_esker()?;
     let mut measured = Measured::new(case, &series);
     for hosts in case.host_counts() {
-        measured.esker.push(measured::measure_esker(&esker, &series, &work_dir, hosts, *keep)?);
+        measured.esker.push(measured::measure_esker(&esker, &series, &work_dir, (hosts, case.name == WorkloadName::Long), *keep)?);
     }
     for program in find_programs(&case.peers)? {
         let stored = stored_by_peer(arguments, &program, &series, &work_dir)?;

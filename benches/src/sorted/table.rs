@@ -42,6 +42,13 @@ fn print_rows(measured: &Measured) {
         let stored = esker.stored();
         print_row("", &esker_name(esker), stored.day0_bytes, stored.later_bytes, "", times);
     }
+    for thinned in measured.esker.iter().filter_map(|esker| esker.thinned) {
+        let rest = format!("{:>8}{:>8.1}{:>9.1}{:>9}", "", thinned.prune.seconds, thinned.restore.seconds, thinned.prune.peak_bytes >> 20);
+        print_row("", "before prune", thinned.before_bytes, 0, "", "");
+        print_row("", "written by it", thinned.prune.stored_bytes.unwrap_or(0), 0, "", "");
+        print_row("", "after prune", thinned.after_bytes, 0, "", rest);
+        print_row("", "fresh", thinned.fresh_bytes, 0, "", "");
+    }
     let esker_later = measured.esker.last().map_or(0, |esker| esker.stored().later_bytes);
     let times = |bytes: u64| format!("{:.2}", bytes as f64 / esker_later as f64);
     for (tool, stored) in &measured.peers {
@@ -89,7 +96,16 @@ fn case_json(measured: &Measured, bounds: &[Bound]) -> Value {
     let esker: Vec<Value> = (measured.esker.iter())
         .map(|esker| {
             let hosts = esker.hosts.min(measured.input.hosts as usize);
-            json!({ "hosts": hosts, "first": reading(esker.first), "later": reading(esker.later), "restore": reading(esker.restore) })
+            let thinned = esker.thinned.map(|thinned| {
+                json!({
+                    "before_bytes": thinned.before_bytes, "after_bytes": thinned.after_bytes, "fresh_bytes": thinned.fresh_bytes,
+                    "prune": reading(thinned.prune), "restore": reading(thinned.restore),
+                })
+            });
+            json!({
+                "hosts": hosts, "first": reading(esker.first), "later": reading(esker.later), "restore": reading(esker.restore),
+                "thinned": thinned,
+            })
         })
         .collect();
     let peers: Vec<Value> = (measured.peers.iter())

@@ -74,6 +74,14 @@ impl Tool for Esker {
         command
     }
 
+    fn thin(&self, keep: usize) -> Vec<Command> {
+        let mut forget = self.verb("forget");
+        forget.args(["--keep-last", &keep.to_string()]);
+        let mut prune = self.verb("prune");
+        prune.arg("--json");
+        vec![forget, prune]
+    }
+
     fn check_data(&self) -> Command {
         self.fsck("data")
     }

@@ -21,6 +21,7 @@ use clap::ValueEnum;
 
 use crate::fault::Fault;
 use crate::folder;
+use crate::measure::RUN_LOG;
 
 pub use bucket::Bucket;
 pub use esker::Esker;
@@ -91,6 +92,10 @@ pub trait Tool {
     fn backup(&self, hosts: &[Host], label: &str) -> Command;
     /// Restores the latest backup, which is called `label`, into the empty folder `target`.
     fn restore(&self, label: &str, target: &Path) -> Command;
+    /// Forgets all but the newest `keep` backups and deletes what no backup needs then; none if that is not measured of the tool.
+    fn thin(&self, _keep: usize) -> Vec<Command> {
+        Vec::new()
+    }
     /// Reads, decrypts and hashes everything in the repository.
     fn check_data(&self) -> Command;
     /// Rebuilds every file of every backup in memory, too, and hashes it; nothing if the tool has no such check.
@@ -151,6 +156,13 @@ impl Place {
             Some(bucket) => scheme.map_or_else(|| bucket.url(), str::to_owned).into(),
             None => self.repo().into(),
         }
+    }
+
+    /// A number that the last command printed as JSON; 0 if it did not.
+    pub fn told(&self, field: &str) -> u64 {
+        let log = std::fs::read_to_string(self.dir.join(RUN_LOG)).unwrap_or_default();
+        let told = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        told.filter_map(|told| told.get(field)?.as_u64()).next_back().unwrap_or(0)
     }
 
     fn cache(&self) -> PathBuf {

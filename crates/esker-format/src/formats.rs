@@ -8,6 +8,8 @@ pub const FIRST: u16 = 1;
 /// The format in which data packs carry chunks of kind `Run`, metadata packs recipes over them, index segments such packs,
 /// and manifests such recipes.
 pub const SORTED_RUNS: u16 = 2;
+/// The format in which data packs carry chunks of kind `SparseRun`, and index segments such packs.
+pub const SPARSE_RUNS: u16 = 3;
 /// The format in which a manifest says of which backup it is a copy.
 pub const COPIES: u16 = 3;
 /// The format in which verification records say what backups have lost.
@@ -23,7 +25,8 @@ pub const NEWEST: u16 = COPIES;
 pub fn newest(kind: ObjectKind) -> u16 {
     match kind {
         ObjectKind::Manifest => COPIES,
-        ObjectKind::DataPack | ObjectKind::MetaPack | ObjectKind::IndexSegment => SORTED_RUNS,
+        ObjectKind::DataPack | ObjectKind::IndexSegment => SPARSE_RUNS,
+        ObjectKind::MetaPack => SORTED_RUNS,
         ObjectKind::Key => SIGNING_KEYS,
         ObjectKind::Verification => LOSSES,
         ObjectKind::Forgotten => FORGOTTEN_PACKS,

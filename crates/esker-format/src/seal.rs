@@ -17,6 +17,7 @@ pub const SALT_LEN: usize = 32;
 const CHUNK_ID_BYTES: &str = "esker 2026 v1 chunk id of bytes";
 const CHUNK_ID_TABLE: &str = "esker 2026 v1 chunk id of tables";
 const CHUNK_ID_RUN: &str = "esker 2026 v1 chunk id of runs";
+const CHUNK_ID_SPARSE_RUN: &str = "esker 2026 v1 chunk id of sparse runs";
 const PACK_KEY: &str = "esker 2026 v1 pack key";
 const CONTROL_KEY: &str = "esker 2026 v1 control object key";
 const CHECKSUM_KEY: &str = "esker 2026 v1 checksum of a plain object";
@@ -25,7 +26,7 @@ const CHECKSUM_KEY: &str = "esker 2026 v1 checksum of a plain object";
 #[derive(Clone)]
 pub struct MasterKey(pub Zeroizing<[u8; 32]>);
 
-/// What a chunk holds (format-spec chapter 4). 4 is kept for sparse forms of runs.
+/// What a chunk holds (format-spec chapter 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ChunkKind {
@@ -35,6 +36,8 @@ pub enum ChunkKind {
     Table = 2,
     /// Entries of sorted runs.
     Run = 3,
+    /// Some entries of a run: a sparse form of it.
+    SparseRun = 4,
 }
 
 impl ChunkKind {
@@ -47,6 +50,7 @@ impl ChunkKind {
             1 => Ok(Self::Bytes),
             2 => Ok(Self::Table),
             3 => Ok(Self::Run),
+            4 => Ok(Self::SparseRun),
             other => Err(FormatError::BadValue { field: "chunk kind", found: other.to_string() }),
         }
     }
@@ -68,14 +72,16 @@ pub struct Secrets {
     bytes_id: Zeroizing<[u8; 32]>,
     table_id: Zeroizing<[u8; 32]>,
     run_id: Zeroizing<[u8; 32]>,
+    sparse_run_id: Zeroizing<[u8; 32]>,
 }
 
 impl Sealing {
     /// Sealing under this master key.
     pub fn encrypted(master: MasterKey) -> Self {
         let derive = |context| Zeroizing::new(blake3::derive_key(context, master.0.as_slice()));
-        let (bytes_id, table_id, run_id) = (derive(CHUNK_ID_BYTES), derive(CHUNK_ID_TABLE), derive(CHUNK_ID_RUN));
-        Self::Encrypted(Secrets { bytes_id, table_id, run_id, master })
+        let (bytes_id, table_id) = (derive(CHUNK_ID_BYTES), derive(CHUNK_ID_TABLE));
+        let (run_id, sparse_run_id) = (derive(CHUNK_ID_RUN), derive(CHUNK_ID_SPARSE_RUN));
+        Self::Encrypted(Secrets { bytes_id, table_id, run_id, sparse_run_id, master })
     }
 
     /// The root secret, if there is one.
@@ -110,9 +116,11 @@ impl Sealing {
             (Self::Plain, ChunkKind::Bytes) => blake3::hash(plain),
             (Self::Plain, ChunkKind::Table) => blake3::Hasher::new_derive_key(CHUNK_ID_TABLE).update(plain).finalize(),
             (Self::Plain, ChunkKind::Run) => blake3::Hasher::new_derive_key(CHUNK_ID_RUN).update(plain).finalize(),
+            (Self::Plain, ChunkKind::SparseRun) => blake3::Hasher::new_derive_key(CHUNK_ID_SPARSE_RUN).update(plain).finalize(),
             (Self::Encrypted(keys), ChunkKind::Bytes) => blake3::keyed_hash(&keys.bytes_id, plain),
             (Self::Encrypted(keys), ChunkKind::Table) => blake3::keyed_hash(&keys.table_id, plain),
             (Self::Encrypted(keys), ChunkKind::Run) => blake3::keyed_hash(&keys.run_id, plain),
+            (Self::Encrypted(keys), ChunkKind::SparseRun) => blake3::keyed_hash(&keys.sparse_run_id, plain),
         };
         ChunkId(*hash.as_bytes())
     }

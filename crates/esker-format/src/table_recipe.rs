@@ -4,6 +4,7 @@
 //! piece says otherwise, and each block is put together in one of a few forms. `TableRest` rebuilds what follows them.
 //! Both say how many bytes they append and what these hash to, so that a piece proves itself wherever it is rebuilt.
 
+use crate::entry_set::EntrySet;
 use crate::error::{FormatError, Result};
 use crate::ids::ChunkId;
 use crate::limits::{
@@ -165,6 +166,19 @@ pub struct TableRest {
     pub filter_keys: Option<u64>,
     /// The parts in order.
     pub parts: Vec<RestPart>,
+}
+
+impl TableBlocks {
+    /// The entries that it copies of each of its runs, in their order.
+    pub fn used_entries(&self) -> Vec<EntrySet> {
+        let mut used = vec![EntrySet::default(); self.runs.len()];
+        for copy in &self.copies {
+            if let Some(entries) = used.get_mut(copy.run as usize) {
+                entries.insert(copy.start, copy.count);
+            }
+        }
+        used
+    }
 }
 
 impl TableBlocks {

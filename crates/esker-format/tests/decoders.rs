@@ -17,7 +17,7 @@ use esker_format::layout::{ObjectKind, PackKind, PackName};
 use esker_format::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
 use esker_format::manifest::{HostRecord, Manifest, Origin, Totals};
 use esker_format::note::Note;
-use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
+use esker_format::pack::{Codec, FormOf, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, Sealing};
@@ -28,7 +28,7 @@ use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decod
 use esker_format::table_recipe::{Block, BlockForm, Checksums, ChunkUse, Copy, RestPart, RunUse, TableBlocks, TableRest, TrailerSource};
 use esker_format::verification::{BackupVerdict, Level, Loss, Verification};
 use esker_format::wire::Record;
-use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId};
+use esker_format::{ChunkId, ObjectId, RepositoryId, SessionId, sparse_run};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -69,6 +69,7 @@ fn frame_entry() -> impl Strategy<Value = FrameEntry> {
             codec: if raw { Codec::Raw } else { Codec::Zstd },
             stored_len,
             plain_len,
+            form: None,
         },
     )
 }
@@ -78,8 +79,12 @@ fn index_segment() -> impl Strategy<Value = IndexSegment> {
     let table = table.prop_map(|(format, salt, frames)| FrameTable { format, salt, frames });
     let pack = (any::<bool>(), session(), object(), table).prop_map(|(data, session, id, mut table)| {
         let kind = if data { PackKind::Data } else { PackKind::Meta };
-        let of_data = if table.format == 1 { ChunkKind::Bytes } else { ChunkKind::Run };
-        table.frames.iter_mut().for_each(|frame| frame.kind = if data { of_data } else { ChunkKind::Table });
+        let of_data = [ChunkKind::Bytes, ChunkKind::Run, ChunkKind::SparseRun][usize::from(table.format).clamp(1, 3) - 1];
+        for frame in &mut table.frames {
+            frame.kind = if data { of_data } else { ChunkKind::Table };
+            frame.form =
+                (frame.kind == ChunkKind::SparseRun).then_some(FormOf { run: ChunkId([9; 32]), entries: frame.stored_len % 9 + 1 });
+        }
         IndexedPack { name: PackName { kind, session, id }, table }
     });
     (objects(), vec(pack, 0..4)).prop_map(|(replaces, packs)| IndexSegment { replaces, packs })
@@ -432,6 +437,7 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         samples::config(true).encode(),
         samples::index_segment().to_bytes(),
         samples::sorted_index_segment().to_bytes(),
+        samples::sparse_index_segment().to_bytes(),
         encode_piece(&samples::file_rows()).unwrap(),
         encode_piece(&samples::seen()).unwrap(),
         samples::recipe().encode().unwrap(),
@@ -455,7 +461,8 @@ fn valid_bytes() -> Vec<Vec<u8>> {
         seal_object(&Sealing::Plain, ObjectKind::Note, "", [1; 32], &samples::note()).unwrap(),
         print_recovery(&[9; 32]).into_bytes(),
     ];
-    records.into_iter().chain(runs).chain(pieces).collect()
+    let forms = samples::forms().into_iter().map(|(run, form)| sparse_run::encode(&run, &form).unwrap());
+    records.into_iter().chain(runs).chain(forms).chain(pieces).collect()
 }
 
 fn decode_as_everything(bytes: &[u8]) {
@@ -477,6 +484,9 @@ fn decode_as_everything(bytes: &[u8]) {
     let _ = RecipePiece::decode(bytes).map(|piece| assert_eq!(piece.encode().unwrap(), bytes));
     let _ = Piece::decode(bytes).map(|piece| assert_eq!(piece.encode().unwrap(), bytes));
     let _ = Run::decode(bytes).map(|run| assert_eq!(run.encode().unwrap(), bytes));
+    if let Ok(of) = sparse_run::run_of(bytes) {
+        let _ = sparse_run::decode(&of, bytes).map(|form| assert_eq!(sparse_run::encode(&of, &form).unwrap(), bytes));
+    }
     let _ = Config::decode(bytes);
     let _ = KeyObject::decode(bytes);
     let _ = FrameTable::of_pack(&Sealing::Plain, PackKind::Data, bytes);

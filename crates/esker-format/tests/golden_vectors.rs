@@ -7,13 +7,14 @@ mod golden;
 use esker_format::config::Config;
 use esker_format::key::{Argon2Cost, KeyObject, Secret, Unwrapped, parse_recovery, print_recovery};
 use esker_format::layout::{self, ObjectKind, PackKind, SessionRecord};
-use esker_format::pack::{Codec, FrameDecoder, FrameEncoder, FrameOpener, FrameTable, PackBuilder, slice_of};
+use esker_format::pack::{Codec, FormOf, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
 use esker_format::recipe::{Piece, RecipePiece};
 use esker_format::run::Run;
 use esker_format::seal::{ChunkKind, Part};
 use esker_format::sealed_object::{open_object, seal_object};
 use esker_format::table::{TableType, decode_piece, decode_single, encode_piece, encode_single};
 use esker_format::wire::Record;
+use esker_format::{ChunkId, sparse_run};
 use golden::block::{Block, compare};
 use golden::fields::{Fields, file_row, replica_row};
 use golden::repository::Repository;
@@ -64,16 +65,19 @@ fn chapter_03_keys() {
 
 #[test]
 fn chapter_04_sealing() {
-    let mut blocks: Vec<Block> =
-        [(ChunkKind::Bytes, ""), (ChunkKind::Bytes, "entries"), (ChunkKind::Table, "entries"), (ChunkKind::Run, "entries")]
-            .into_iter()
-            .map(|(kind, content)| {
-                let block = Block::named("chunk id").number("kind", kind as u8).text("content", content);
-                block
-                    .hex("plain", plain().chunk_id(kind, content.as_bytes()).0)
-                    .hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
-            })
-            .collect();
+    let mut blocks: Vec<Block> = [
+        (ChunkKind::Bytes, ""),
+        (ChunkKind::Bytes, "entries"),
+        (ChunkKind::Table, "entries"),
+        (ChunkKind::Run, "entries"),
+        (ChunkKind::SparseRun, "entries"),
+    ]
+    .into_iter()
+    .map(|(kind, content)| {
+        let block = Block::named("chunk id").number("kind", kind as u8).text("content", content);
+        block.hex("plain", plain().chunk_id(kind, content.as_bytes()).0).hex("encrypted", encrypted().chunk_id(kind, content.as_bytes()).0)
+    })
+    .collect();
     for (context, in_pack) in [("pack", true), ("control object", false)] {
         for (part, body) in [(Part { number: 0, role: 0 }, ""), (Part { number: 0x0102_0304_0506_0708, role: 1 }, "entries")] {
             let seal = |sealing: esker_format::seal::Sealing| {
@@ -169,7 +173,11 @@ fn chapter<R: Record + Fields + PartialEq + std::fmt::Debug>(file: &str, kind: O
 
 #[test]
 fn chapter_06_index_segment() {
-    chapter("06-index-segment.txt", ObjectKind::IndexSegment, &[samples::index_segment(), samples::sorted_index_segment()]);
+    chapter(
+        "06-index-segment.txt",
+        ObjectKind::IndexSegment,
+        &[samples::index_segment(), samples::sorted_index_segment(), samples::sparse_index_segment()],
+    );
 }
 
 #[test]
@@ -286,6 +294,52 @@ fn chapter_18_audit() {
     chapter("18-audit.txt", ObjectKind::Audit, &records);
     let public = samples::signing().public().unwrap();
     assert_eq!(records.map(|record| record.is_signed_by(&public)), [true, false, true]);
+}
+
+#[test]
+fn chapter_19_sparse_run() {
+    let forms = samples::forms();
+    let block = |(name, (id, form)): (&str, &(ChunkId, Run))| {
+        let kept = form.held().iter().collect::<Vec<_>>();
+        let block = Block::named(name).hex("run", id.0).number("entries", form.whole_len().unwrap());
+        let block = block.list("kept", &kept, |block, field, entry| block.number(field, *entry));
+        block.and(|block| form.list_in(block)).hex("bytes", sparse_run::encode(id, form).unwrap())
+    };
+    let names = ["two of five", "all, descending, with timestamps", "one of one"];
+    let blocks: Vec<Block> = names.into_iter().zip(&forms).map(block).collect();
+    for (block, (id, form)) in compare("19-sparse-run.txt", &blocks, |_| false).iter().zip(&forms) {
+        assert_eq!(sparse_run::decode(id, &block.get("bytes")).unwrap(), *form);
+    }
+}
+
+/// A data pack with a run and a form of it; the run's id is another in each mode, so the forms are as well.
+#[test]
+fn chapter_05_pack_with_forms() {
+    let run = &samples::runs()[0];
+    let build = |sealing: &esker_format::seal::Sealing| {
+        let mut builder = PackBuilder::new(sealing, PackKind::Data, 3, SALT).unwrap();
+        let plain = run.encode().unwrap();
+        let id = sealing.chunk_id(ChunkKind::Run, &plain);
+        let form = sparse_run::encode(&id, &run.keep(&[1, 3].into_iter().collect())).unwrap();
+        builder.add(id, ChunkKind::Run, Codec::Raw, plain.len() as u32, plain.clone()).unwrap();
+        let (chunk, of) = (sealing.chunk_id(ChunkKind::SparseRun, &form), FormOf { run: id, entries: 2 });
+        let (kind, codec, plain_len) = (ChunkKind::SparseRun, Codec::Raw, form.len() as u32);
+        builder.push(FrameEntry { chunk, kind, codec, stored_len: 0, plain_len, form: Some(of) }, form.clone()).unwrap();
+        (builder.finish().unwrap(), [plain, form])
+    };
+    let blocks = [plain(), encrypted()].map(|sealing| {
+        let (pack, chunks) = build(&sealing);
+        let mode = if sealing.mode() == 0 { "plain" } else { "encrypted" };
+        let block = Block::named("data pack with a sparse form").number("zstd", 0).number("kind", 1).format(3).hex("salt", SALT);
+        let block = block.list("chunks", &chunks, |block, field, chunk| block.hex(field, chunk));
+        let block = block.list("chunk_kinds", &[3, 4], |block, field, kind| block.number(field, *kind));
+        block.text("mode", mode).hex("bytes", pack.bytes)
+    });
+    for (block, sealing) in compare("19-pack-with-forms.txt", &blocks, |_| false).iter().zip([plain(), encrypted()]) {
+        let table = FrameTable::of_pack(&sealing, PackKind::Data, &block.get("bytes")).unwrap();
+        assert_eq!(table.frames[1].stands_for(), table.frames[0].chunk);
+        assert_eq!(table, build(&sealing).0.table);
+    }
 }
 
 #[test]

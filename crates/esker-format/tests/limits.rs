@@ -20,7 +20,7 @@ use esker_format::limits::{
 };
 use esker_format::manifest::{HostRecord, Manifest};
 use esker_format::note::Note;
-use esker_format::pack::{Codec, FrameEntry, FrameOpener, FrameTable, HEAD_LEN, PackBuilder, TAIL_LEN};
+use esker_format::pack::{Codec, FormOf, FrameEntry, FrameOpener, FrameTable, HEAD_LEN, PackBuilder, TAIL_LEN};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, Part, Sealing, TAG_LEN};
@@ -198,9 +198,9 @@ fn a_pack_says_how_it_is_sealed() {
 #[test]
 fn a_pack_of_a_newer_format_is_named_as_such_whatever_else_is_wrong() {
     let mut pack = PackBuilder::new(&plain(), PackKind::Data, 1, [3; 32]).unwrap().finish().unwrap().bytes;
-    (pack[6], pack[8]) = (3, 9);
-    assert!(matches!(FrameTable::of_pack(&plain(), PackKind::Data, &pack), Err(FormatError::TooNew { found: 3, known: 2, .. })));
-    assert!(matches!(PackBuilder::new(&plain(), PackKind::Data, 3, [3; 32]), Err(FormatError::TooNew { .. })));
+    (pack[6], pack[8]) = (4, 9);
+    assert!(matches!(FrameTable::of_pack(&plain(), PackKind::Data, &pack), Err(FormatError::TooNew { found: 4, known: 3, .. })));
+    assert!(matches!(PackBuilder::new(&plain(), PackKind::Data, 4, [3; 32]), Err(FormatError::TooNew { .. })));
     assert!(is_bad(PackBuilder::new(&plain(), PackKind::Data, 0, [3; 32])));
 }
 
@@ -218,7 +218,7 @@ fn each_kind_of_control_object_has_formats_of_its_own() {
     };
     let kinds = [
         (ObjectKind::Manifest, sealed(ObjectKind::Manifest, &samples::manifest()), 3),
-        (ObjectKind::IndexSegment, sealed(ObjectKind::IndexSegment, &samples::index_segment()), 2),
+        (ObjectKind::IndexSegment, sealed(ObjectKind::IndexSegment, &samples::index_segment()), 3),
         (ObjectKind::Verification, sealed(ObjectKind::Verification, &samples::verification()), 2),
         (ObjectKind::Note, sealed(ObjectKind::Note, &samples::note()), 1),
     ];
@@ -297,20 +297,30 @@ fn a_pack_holds_chunks_of_its_own_kind() {
         (PackKind::Meta, 1, ChunkKind::Bytes, false),
         (PackKind::Meta, 2, ChunkKind::Run, false),
         (PackKind::Meta, 2, ChunkKind::Table, true),
+        (PackKind::Data, 2, ChunkKind::SparseRun, false),
+        (PackKind::Data, 3, ChunkKind::SparseRun, true),
+        (PackKind::Data, 3, ChunkKind::Run, true),
     ] {
         let mut builder = PackBuilder::new(&plain(), pack, format, [3; 32]).unwrap();
-        let added = builder.add(chunk(kind), kind, Codec::Raw, 1, b"x".to_vec());
-        let entry = FrameEntry { chunk: chunk(kind), kind, codec: Codec::Raw, stored_len: 17, plain_len: 1 };
+        let form = (kind == ChunkKind::SparseRun).then_some(FormOf { run: ChunkId([9; 32]), entries: 1 });
+        let entry = FrameEntry { chunk: chunk(kind), kind, codec: Codec::Raw, stored_len: 17, plain_len: 1, form };
+        let added = builder.push(entry, b"x".to_vec());
         let read = FrameTable::of_pack(&plain(), pack, &pack_with(pack, format, &entry));
         assert_eq!((added.is_ok(), read.is_ok()), (may_stand, may_stand), "{kind:?} in a {pack:?} pack of format {format}");
         assert!(may_stand || is_bad(added) && is_bad(read));
     }
-    assert!(ChunkKind::from_u8(4).is_err());
+    assert!(ChunkKind::from_u8(5).is_err());
+    // A form says of which run it is, and nothing else does.
+    for (kind, form) in [(ChunkKind::SparseRun, None), (ChunkKind::Run, Some(FormOf { run: ChunkId([9; 32]), entries: 1 }))] {
+        let mut builder = PackBuilder::new(&plain(), PackKind::Data, 3, [3; 32]).unwrap();
+        let entry = FrameEntry { chunk: chunk(kind), kind, codec: Codec::Raw, stored_len: 17, plain_len: 1, form };
+        assert!(is_bad(builder.push(entry, b"x".to_vec())));
+    }
 }
 
 #[test]
 fn a_segment_names_runs_only_in_packs_and_segments_of_the_second_format() {
-    let run = FrameEntry { chunk: ChunkId([1; 32]), kind: ChunkKind::Run, codec: Codec::Raw, stored_len: 17, plain_len: 1 };
+    let run = FrameEntry { chunk: ChunkId([1; 32]), kind: ChunkKind::Run, codec: Codec::Raw, stored_len: 17, plain_len: 1, form: None };
     let named = |format| {
         let name = PackName { kind: PackKind::Data, session: samples::SESSION, id: samples::object(1) };
         let table = FrameTable { format, salt: [3; 32], frames: vec![run] };

@@ -8,6 +8,7 @@ use esker_format::ChunkId;
 use esker_format::file_table::{FileRow, Node};
 use esker_format::manifest::Manifest;
 use esker_format::recipe::Piece;
+use esker_repo::index::Location;
 use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_repo::{RepoError, Repository};
 use serde::Serialize;
@@ -156,7 +157,8 @@ impl Diff {
                 let Some((id, sides)) = some.get(position).and_then(|id| pieces.get_key_value(id)) else { return Ok(()) };
                 let piece = Piece::decode(bytes).map_err(RepoError::object(format!("recipe piece {id}")))?;
                 for chunk in piece.chunks() {
-                    let indexed = || Ok(index.locate(&chunk.id)?.first().map_or(0, |place| place.frame.entry.plain_len));
+                    let plain = |sum: u32, place: &Location| sum.saturating_add(place.frame.entry.plain_len);
+                    let indexed = || Ok(index.locate_read(&chunk.id)?.iter().fold(0, plain));
                     let len = chunk.len.map_or_else(indexed, Result::<u32>::Ok)?;
                     chunks.push(&chunk.id.0, &[&[*sides][..], &len.to_le_bytes()].concat())?;
                 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use esker_format::ChunkId;
 use esker_format::run::Run;
+use esker_format::sparse_run::decode_any;
 use esker_repo::RepoError;
 use esker_repo::index::Location;
 use esker_repo::reader::{ChunkReader, ReadContext};
@@ -115,7 +116,7 @@ impl RunCache {
             reader.read_each::<OpsError, _>(context, &ordered, |position, place, bytes| {
                 let Some(id) = ordered.get(position) else { return Ok(()) };
                 let done = self.lock().done.pop().unwrap_or_default();
-                let run = Run::decode_reusing(done, bytes).map_err(|source| RepoError::Object { path: format!("run {id}"), source })?;
+                let run = decode_any(done, id, bytes).map_err(|source| RepoError::Object { path: format!("run {id}"), source })?;
                 let run = Arc::new(run);
                 found.insert(*id, Arc::clone(&run));
                 self.lock().keep(*id, run);
@@ -153,7 +154,7 @@ impl RunCache {
         drop(state);
         // Whoever fetched it failed, or it was dropped for want of room.
         let bytes = reader.read(context, id)?;
-        Ok(Arc::new(Run::decode(&bytes).map_err(RepoError::object(format!("run {id}")))?))
+        Ok(Arc::new(decode_any(Run::default(), id, &bytes).map_err(RepoError::object(format!("run {id}")))?))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -162,11 +162,15 @@ impl Needs<'_> {
     fn file(&mut self, content: &FileContent) -> Result<()> {
         for piece in &content.recipe {
             for chunk in read_piece(self.reader, &mut self.context, piece)?.chunks() {
-                let place = self.index.locate(&chunk.id)?.first().copied();
-                let place = place.ok_or_else(|| RepoError::ChunkLost { chunk: chunk.id, why: "no pack in the store holds it".into() })?;
-                let pack = self.index.pack(place.pack)?;
-                if pack.name.kind == PackKind::Data {
-                    self.packs.insert(pack.name, pack.bytes);
+                let places = self.index.locate_read(&chunk.id)?;
+                if places.is_empty() {
+                    return Err(RepoError::ChunkLost { chunk: chunk.id, why: "no pack in the store holds it".into() }.into());
+                }
+                for place in places {
+                    let pack = self.index.pack(place.pack)?;
+                    if pack.name.kind == PackKind::Data {
+                        self.packs.insert(pack.name, pack.bytes);
+                    }
                 }
             }
         }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use esker_format::audit::{Deed, Event};
 use esker_format::doomed::{Forgotten, ForgottenKind};
 use esker_format::engine::{EngineRecord, ReplicaRow};
+use esker_format::entry_set::EntrySet;
 use esker_format::file_table::{FileRow, Node};
 use esker_format::layout::{ObjectKind, object_path};
 use esker_format::manifest::Manifest;
 use esker_format::recipe::Piece;
+use esker_format::seal::ChunkKind;
 use esker_format::table::{SeenManifest, TableRef, TableType, decode_piece, decode_single};
 use esker_format::{ChunkId, ObjectId};
 
@@ -91,9 +93,12 @@ impl Repository {
     pub fn is_valid_though_fenced(self: &Arc<Self>, manifest: &Manifest) -> Result<bool> {
         let reader = ChunkReader::new(self, self.view(Viewer::Writer)?.synced.index);
         let index = reader.index();
-        let mut whole = true;
-        let walked = walk_chunks(&reader, manifest, |chunk| {
-            whole &= !index.locate(&chunk)?.is_empty();
+        let (mut whole, mut context) = (true, ReadContext::new()?);
+        let walked = walk_uses(&reader, manifest, |chunk, entries| {
+            whole &= match entries {
+                None => !index.locate(&chunk)?.is_empty(),
+                Some(entries) => reader.holds_entries(&index, &mut context, (&chunk, entries), |_| true)?,
+            };
             Ok(())
         });
         match walked {
@@ -212,15 +217,24 @@ pub fn read_engine(reader: &ChunkReader, context: &mut ReadContext, id: &ChunkId
 /// # Errors
 /// `ChunkLost`, `Object`, `Store`, and what `visit` returns.
 pub fn walk_chunks(reader: &ChunkReader, manifest: &Manifest, mut visit: impl FnMut(ChunkId) -> Result<()>) -> Result<()> {
+    walk_uses(reader, manifest, |chunk, _| visit(chunk))
+}
+
+/// As `walk_chunks`; of each run with the entries that a recipe piece copies from it.
+///
+/// # Errors
+/// As `walk_chunks`.
+pub fn walk_uses(reader: &ChunkReader, manifest: &Manifest, mut visit: impl FnMut(ChunkId, Option<&EntrySet>) -> Result<()>) -> Result<()> {
     let context = &mut ReadContext::new()?;
-    let walk_files = |context: &mut ReadContext, table: &TableRef, visit: &mut dyn FnMut(ChunkId) -> Result<()>| -> Result<()> {
+    type Visit<'a> = dyn FnMut(ChunkId, Option<&EntrySet>) -> Result<()> + 'a;
+    let walk_files = |context: &mut ReadContext, table: &TableRef, visit: &mut Visit<'_>| -> Result<()> {
         for piece in &table.pieces {
-            visit(*piece)?;
+            visit(*piece, None)?;
             let bytes = reader.read(context, piece)?;
             let mut recipes = Vec::new();
             for row in decode_piece::<FileRow>(&bytes).map_err(RepoError::object(format!("table piece {piece}")))? {
                 let Node::File(content) = row.node else { continue };
-                content.recipe.iter().try_for_each(|piece| visit(*piece))?;
+                content.recipe.iter().try_for_each(|piece| visit(*piece, None))?;
                 recipes.extend(content.recipe);
             }
             recipes.sort_unstable();
@@ -229,19 +243,21 @@ pub fn walk_chunks(reader: &ChunkReader, manifest: &Manifest, mut visit: impl Fn
             reader.read_each::<RepoError, _>(context, &recipes, |position, _, bytes| {
                 let path = || recipes.get(position).map_or_else(String::new, |id| format!("recipe piece {id}"));
                 let piece = Piece::decode(bytes).map_err(|source| RepoError::Object { path: path(), source })?;
-                piece.chunks().try_for_each(|chunk| visit(chunk.id))
+                piece.chunks().filter(|chunk| chunk.kind != ChunkKind::Run).try_for_each(|chunk| visit(chunk.id, None))?;
+                let Piece::Blocks(blocks) = &piece else { return Ok(()) };
+                blocks.runs.iter().zip(blocks.used_entries()).try_for_each(|(run, used)| visit(run.id, Some(&used)))
             })?;
         }
         Ok(())
     };
-    manifest.seen.pieces.iter().try_for_each(|piece| visit(*piece))?;
+    manifest.seen.pieces.iter().try_for_each(|piece| visit(*piece, None))?;
     for host in &manifest.hosts {
         walk_files(context, &host.tree, &mut visit)?;
         for id in &host.engines {
-            visit(*id)?;
+            visit(*id, None)?;
             let engine = read_engine(reader, context, id)?;
             walk_files(context, &engine.files, &mut visit)?;
-            engine.replicas.pieces.iter().try_for_each(|piece| visit(*piece))?;
+            engine.replicas.pieces.iter().try_for_each(|piece| visit(*piece, None))?;
             read_table::<ReplicaRow, RepoError>(reader, context, &engine.replicas, |_| Ok(()))?;
         }
     }

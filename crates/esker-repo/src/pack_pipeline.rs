@@ -14,8 +14,9 @@ use esker_format::ChunkId;
 use esker_format::SessionId;
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::{PackKind, PackName};
-use esker_format::pack::{BuiltPack, FrameEncoder, PackBuilder, pack_kind_of, slice_of};
+use esker_format::pack::{BuiltPack, FrameEncoder, FrameEntry, PackBuilder, pack_kind_of, slice_of};
 use esker_format::seal::ChunkKind;
+use esker_format::sparse_run::form_of;
 
 use crate::environment::random;
 use crate::error::{RepoError, Result};
@@ -67,7 +68,8 @@ struct Shared {
     repository: Arc<Repository>,
     frames: Option<Arc<FrameCache>>,
     session: SessionId,
-    format: u16,
+    /// Formats of its data and metadata packs.
+    formats: [u16; 2],
     levels: Levels,
     open: [Mutex<Option<PackBuilder>>; 2],
     acknowledged: Mutex<Vec<IndexedPack>>,
@@ -88,12 +90,12 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the workers of a session whose packs are of this format; what they store of runs goes to `frames`, too.
+    /// Starts the workers of a session whose data and metadata packs are of these formats; what they store of runs goes to `frames`, too.
     pub(crate) fn start(
         repository: &Arc<Repository>,
         frames: Option<Arc<FrameCache>>,
         session: SessionId,
-        format: u16,
+        formats: [u16; 2],
         levels: Levels,
         workers: usize,
     ) -> Result<Self> {
@@ -101,7 +103,7 @@ impl Pipeline {
             repository: Arc::clone(repository),
             frames,
             session,
-            format,
+            formats,
             levels,
             open: [Mutex::new(None), Mutex::new(None)],
             acknowledged: Mutex::new(Vec::new()),
@@ -198,7 +200,7 @@ fn work(shared: &Shared, jobs: &Receiver<Job>, full: &Sender<BuiltPack>) {
             continue;
         }
         let packed = match &mut encoders {
-            Ok((_, runs)) if job.kind == ChunkKind::Run => shared.pack(runs, job),
+            Ok((_, runs)) if matches!(job.kind, ChunkKind::Run | ChunkKind::SparseRun) => shared.pack(runs, job),
             Ok((bytes, _)) => shared.pack(bytes, job),
             Err(_) => Err(RepoError::Internal("zstd cannot be set up".into())),
         };
@@ -248,18 +250,20 @@ impl Shared {
         let (codec, body) = encoder.encode(&job.plain).map_err(damaged)?;
         let plain_len = u32::try_from(job.plain.len()).unwrap_or(u32::MAX);
         let pack_kind = pack_kind_of(job.kind);
-        let [data, meta] = &self.open;
-        let slot = if pack_kind == PackKind::Data { data } else { meta };
+        let form = if job.kind == ChunkKind::SparseRun { Some(form_of(&job.plain).map_err(damaged)?) } else { None };
+        let ([data, meta], [data_format, meta_format]) = (&self.open, self.formats);
+        let (slot, format) = if pack_kind == PackKind::Data { (data, data_format) } else { (meta, meta_format) };
         let mut slot = lock(slot);
         let mut pack = match slot.take() {
             Some(pack) => pack,
             None => {
                 let salt = random(self.repository.environment())?;
                 let room = self.repository.config.pack_target as usize + self.repository.config.chunker.max as usize;
-                PackBuilder::new(&self.repository.sealing, pack_kind, self.format, salt).map_err(damaged)?.with_room(room)
+                PackBuilder::new(&self.repository.sealing, pack_kind, format, salt).map_err(damaged)?.with_room(room)
             }
         };
-        pack.add(job.id, job.kind, codec, plain_len, body).map_err(damaged)?;
+        let entry = FrameEntry { chunk: job.id, kind: job.kind, codec, stored_len: 0, plain_len, form };
+        pack.push(entry, body).map_err(damaged)?;
         if pack.len() < self.repository.config.pack_target as usize && pack.frames() < PACK_FRAMES {
             *slot = Some(pack);
             return Ok(None);

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use esker_format::entry_set::EntrySet;
 use esker_format::layout::PackName;
-use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
-use esker_format::{ChunkId, FormatError};
+use esker_format::pack::{FormOf, FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
+use esker_format::run::Run;
+use esker_format::{ChunkId, FormatError, sparse_run};
 
 use crate::error::{RepoError, Result};
 use crate::frame_cache::FrameCache;
@@ -160,7 +162,8 @@ impl ChunkReader {
     /// Where each of these chunks stands first.
     fn places(&self, chunks: &[ChunkId]) -> Result<Vec<Option<(u32, u32)>>> {
         let index = self.index();
-        let place = |chunk: &ChunkId| -> Result<_> { Ok(index.locate(chunk)?.first().map(|place| (place.pack, place.frame.offset))) };
+        let place =
+            |chunk: &ChunkId| -> Result<_> { Ok(index.locate_readable(chunk)?.first().map(|place| (place.pack, place.frame.offset))) };
         chunks.iter().map(place).collect()
     }
 
@@ -175,7 +178,8 @@ impl ChunkReader {
         Ok(chunks)
     }
 
-    /// Many chunks in the order asked for. `take` gets each one's position in `chunks`, the place in the index that the reader
+    /// Many chunks in the order asked for. For a run that stands nowhere whole its sparse form is given; if there are several, one
+    /// with the entries of all. `take` gets each one's position in `chunks`, the place in the index that the reader
     /// began with if the first try there succeeded, and its bytes.
     ///
     /// # Errors
@@ -187,8 +191,7 @@ impl ChunkReader {
     {
         let index = self.index();
         let is_first = Arc::ptr_eq(&index, &self.first);
-        let places: Vec<Option<Location>> =
-            chunks.iter().map(|chunk| index.locate(chunk).map(|places| places.first().copied())).collect::<Result<_>>()?;
+        let places: Vec<Option<Location>> = chunks.iter().map(|chunk| sole_place(&index, chunk)).collect::<Result<_>>()?;
         let mut ahead = Ahead::new(self.reach());
         while let Some(Group { position, count, asked }) = ahead.next(&places, |at, left| self.begin_group(&index, at, left))? {
             let group = places.get(position..position + count).unwrap_or_default();
@@ -398,7 +401,11 @@ impl ChunkReader {
         let damaged = |source| RepoError::Object { path: pack.name.path(), source };
         let sealed = sealed.map_err(damaged)?;
         let opener = self.opener(&pack)?;
-        opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(damaged)
+        let plain = opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(damaged)?;
+        match place.frame.entry.form {
+            Some(FormOf { run, .. }) if sparse_run::run_of(plain).ok() != Some(run) => Err(damaged(FormatError::WrongContent { id: run })),
+            _ => Ok(plain),
+        }
     }
 
     /// Tries every place of a chunk, then looks at the store afresh and tries again.
@@ -410,15 +417,19 @@ impl ChunkReader {
                 self.refresh()?;
             }
             let index = self.index();
-            for place in index.locate(chunk)? {
-                let fetched = self.fetch(&index, &[Some(place)]);
-                let read =
-                    fetched.and_then(|(start, mut bytes)| self.open_in(&index, &place, start, &mut bytes, context).map(<[u8]>::to_vec));
-                match read {
+            let (places, forms) = index.locate_with_forms(chunk)?;
+            for place in places {
+                match self.read_at(&index, context, &place) {
                     Ok(plain) => return Ok(plain),
                     Err(error @ (RepoError::Store { .. } | RepoError::Cold { .. })) => return Err(error),
                     Err(error) => faults.push(error.to_string()),
                 }
+            }
+            let joined = self.join_forms(&index, context, chunk, &forms, &mut faults)?;
+            // If a place is gone, forms may have come instead; what is left is given when the store shows no more.
+            match joined.filter(|_| fresh || faults.is_empty()) {
+                Some(joined) => return sparse_run::encode(chunk, &joined).map_err(RepoError::object(format!("run {chunk}"))),
+                None => continue,
             }
         }
         *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -427,6 +438,105 @@ impl ChunkReader {
             return Err(first);
         }
         Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") })
+    }
+
+    /// The entries that these forms of a run hold together, those that cannot be read left out; `None` if none can.
+    ///
+    /// # Errors
+    /// `Store`, `Cold`.
+    fn join_forms(
+        &self,
+        index: &Index,
+        context: &mut ReadContext,
+        run: &ChunkId,
+        forms: &[Location],
+        faults: &mut Vec<String>,
+    ) -> Result<Option<Run>> {
+        let mut joined: Option<Run> = None;
+        for place in forms {
+            let read = self.read_form(index, context, run, place);
+            let added = read.and_then(|form| match &joined {
+                Some(before) => before.join(&form).map_err(RepoError::object(format!("forms of run {run}"))),
+                None => Ok(form),
+            });
+            match added {
+                Ok(more) => joined = Some(more),
+                Err(error @ (RepoError::Store { .. } | RepoError::Cold { .. })) => return Err(error),
+                Err(error) => faults.push(error.to_string()),
+            }
+        }
+        Ok(joined)
+    }
+
+    /// The form of a run at this place of an index.
+    ///
+    /// # Errors
+    /// `Missing`, `Object` if it is not whole there; `Store`.
+    pub(crate) fn read_form(&self, index: &Index, context: &mut ReadContext, run: &ChunkId, place: &Location) -> Result<Run> {
+        let bytes = match self.cached(index, &[Some(*place)], context)? {
+            Some(bytes) => bytes,
+            None => self.read_at(index, context, place)?,
+        };
+        sparse_run::decode(run, &bytes).map_err(RepoError::object(format!("form {} of run {run}", place.frame.entry.chunk)))
+    }
+
+    /// What the index that the reader began with has of a run that stands there nowhere whole: for a writer, the entries that
+    /// exist. `None` if there is no form, or none that can be read.
+    ///
+    /// # Errors
+    /// `Store`, `Cold`, `Cache`.
+    pub fn held_at_first(&self, context: &mut ReadContext, run: &ChunkId) -> Result<Option<Run>> {
+        let (_, forms) = self.first.locate_with_forms(run)?;
+        self.join_forms(&self.first, context, run, &forms, &mut Vec::new())
+    }
+
+    /// Reads all that stands for a chunk: the chunk, or every form of it.
+    ///
+    /// # Errors
+    /// `ChunkLost` if it is whole nowhere and a form is damaged; `Store`.
+    pub fn prove(&self, context: &mut ReadContext, chunk: &ChunkId) -> Result<()> {
+        self.read(context, chunk)?;
+        let index = self.index();
+        let (_, forms) = index.locate_with_forms(chunk)?;
+        let mut faults = Vec::new();
+        if forms.is_empty() || self.is_whole_somewhere(&index, context, chunk)? {
+            return Ok(());
+        }
+        self.join_forms(&index, context, chunk, &forms, &mut faults)?;
+        if faults.is_empty() { Ok(()) } else { Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") }) }
+    }
+
+    fn is_whole_somewhere(&self, index: &Index, context: &mut ReadContext, chunk: &ChunkId) -> Result<bool> {
+        for place in index.locate(chunk)? {
+            match self.read_at(index, context, &place) {
+                Ok(_) => return Ok(true),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether all these entries of a run stand at places of an index that count: the run does, or forms that can be read
+    /// hold them.
+    ///
+    /// # Errors
+    /// `Store`, `Cold`, `Cache`.
+    pub fn holds_entries(
+        &self,
+        index: &Index,
+        context: &mut ReadContext,
+        (run, entries): (&ChunkId, &EntrySet),
+        counts: impl Fn(&Location) -> bool,
+    ) -> Result<bool> {
+        let (mut whole, mut forms) = index.locate_with_forms(run)?;
+        whole.retain(&counts);
+        forms.retain(&counts);
+        if !whole.is_empty() || forms.is_empty() {
+            return Ok(!whole.is_empty());
+        }
+        let held = self.join_forms(index, context, run, &forms, &mut Vec::new())?;
+        Ok(held.is_some_and(|held| entries.without(&held.held()).is_empty()))
     }
 
     /// Looks at the store afresh, unless that did not help just now: a lost pack must not cost a listing a chunk.
@@ -478,6 +588,15 @@ impl Repository {
         let to = end.len().saturating_sub(usize::try_from(size - stop).unwrap_or(usize::MAX));
         FrameTable::open(&self.sealing, name.kind, &head, end.get(from..to).unwrap_or_default(), &tail, size).map_err(damaged)
     }
+}
+
+/// The one place to read a chunk from, if the first try is to be one: where it stands whole, or its only form.
+fn sole_place(index: &Index, chunk: &ChunkId) -> Result<Option<Location>> {
+    let (whole, forms) = index.locate_with_forms(chunk)?;
+    Ok(match forms.as_slice() {
+        [only] if whole.is_empty() => Some(*only),
+        _ => whole.first().copied(),
+    })
 }
 
 fn not_indexed(chunk: &ChunkId) -> RepoError {

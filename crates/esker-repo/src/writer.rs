@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use esker_format::audit::{Deed, Event};
+use esker_format::entry_set::EntrySet;
 use esker_format::formats;
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::ObjectKind;
 use esker_format::manifest::Manifest;
+use esker_format::run::Run;
 use esker_format::seal::ChunkKind;
 use esker_format::{ChunkId, ObjectId, SessionId};
 
@@ -25,7 +27,7 @@ use crate::view::{View as StoreView, Viewer};
 
 /// zstd's level for runs: in columns, higher levels gain less than 1 % and cost half the time of a backup
 /// (`esker-bench sorted`).
-const RUN_LEVEL: i32 = 1;
+pub(crate) const RUN_LEVEL: i32 = 1;
 /// Frames after which the packs written so far are put into an index segment.
 pub(crate) const SEGMENT_FRAMES: usize = 16_384;
 
@@ -63,6 +65,8 @@ pub struct WriterOptions {
     /// Whether the session may store runs and recipes over them: its packs, index segments and manifest are then of the format
     /// that has them, else of the first.
     pub sorted_runs: bool,
+    /// Whether it may store sparse forms of runs: its data packs are then of the format that has them.
+    pub sparse_runs: bool,
 }
 
 impl Default for WriterOptions {
@@ -72,6 +76,7 @@ impl Default for WriterOptions {
             effort: Effort::Configured,
             distrust: false,
             sorted_runs: false,
+            sparse_runs: false,
         }
     }
 }
@@ -130,8 +135,9 @@ impl View {
         let StoreView { listing, synced, .. } = repository.view(Viewer::Writer)?;
         let levels = options.effort.levels(i32::from(repository.config.zstd_level));
         let format = if options.sorted_runs { formats::SORTED_RUNS } else { formats::FIRST };
+        let formats = [if options.sparse_runs { formats::SPARSE_RUNS } else { format }, format];
         let frames = if options.sorted_runs { repository.frame_cache().map(Arc::new) } else { None };
-        let pipeline = Pipeline::start(repository, frames.clone(), session, format, levels, options.workers)?;
+        let pipeline = Pipeline::start(repository, frames.clone(), session, formats, levels, options.workers)?;
         let distrust = if options.distrust { Some(Mutex::new(ReadContext::new()?)) } else { None };
         let claims = repository.scratch_map();
         // Who distrusts asks what the store holds, and the cache does not know.
@@ -249,6 +255,38 @@ impl Writer {
     /// `Cache`, `Store`.
     pub fn holds(&self, chunk: &ChunkId) -> Result<bool> {
         Ok(self.exists(chunk)?.is_some() && self.is_whole(chunk)?)
+    }
+
+    /// Whether these entries of a run exist for this writer: the run does, or forms that it sees hold them.
+    ///
+    /// # Errors
+    /// `Cache`, `Store`.
+    pub fn holds_entries(&self, context: &mut ReadContext, run: &ChunkId, entries: &EntrySet) -> Result<bool> {
+        if self.exists(run)?.is_some() {
+            return self.is_whole(run);
+        }
+        Ok(self.held_of(context, run)?.is_some_and(|held| entries.without(&held.held()).is_empty()))
+    }
+
+    /// Whether a run exists for this writer as forms, and nowhere whole.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn has_forms(&self, run: &ChunkId) -> Result<bool> {
+        let is_bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner).contains(run);
+        let (whole, forms) = self.index.locate_with_forms(run)?;
+        Ok(!is_bad && whole.is_empty() && !forms.is_empty())
+    }
+
+    /// What exists for this writer of a run that stands nowhere whole: what the forms hold that it sees, and that can be read.
+    ///
+    /// # Errors
+    /// `Cache`, `Store`.
+    pub fn held_of(&self, context: &mut ReadContext, run: &ChunkId) -> Result<Option<Run>> {
+        if self.bad.lock().unwrap_or_else(PoisonError::into_inner).contains(run) {
+            return Ok(None);
+        }
+        self.reader.held_at_first(context, run)
     }
 
     /// A chunk was read and found damaged: it does not exist for this writer any more, so whoever has its bytes stores it

@@ -27,6 +27,7 @@ class Frame:
     chunk: bytes
     stored_len: int
     plain_len: int
+    run: bytes | None = None
 
 
 def head_of(kind: int, pack_format: int, mode: int, salt: bytes) -> bytes:
@@ -38,7 +39,7 @@ def place_frames(pack: str, head: bytes, entries: list) -> list[Frame]:
     frames, offset = [], HEAD_LEN
     for number, e in enumerate(entries):
         last = number == len(entries) - 1
-        frames.append(Frame(pack, head, number, offset, last, e.kind, e.codec, e.chunk, e.stored_len, e.plain_len))
+        frames.append(Frame(pack, head, number, offset, last, e.kind, e.codec, e.chunk, e.stored_len, e.plain_len, e.run))
         offset += e.stored_len
     return frames
 

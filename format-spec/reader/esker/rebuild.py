@@ -8,9 +8,8 @@ from .data_block import build_block
 from .encoders import encoder
 from .errors import Damage
 from .recipe import CHUNK, CLEARED, KEPT, LITERAL, OWN, ZEROS, TableBlocks, TableRest
-from .records import BYTES, RUN
+from .records import BYTES
 from .repository import Repository
-from .run import decode_run
 from .table_rest import Facts, RestBuilder
 
 ZERO_BYTES = bytes(1 << 20)
@@ -80,12 +79,14 @@ def _entries(repo: Repository, piece: TableBlocks, what: str):
     sources = (row.source for row in piece.trailers for _ in range(row.count))
     for copy in piece.copies:
         if copy.run not in runs:
-            run = runs[copy.run] = decode_run(repo.chunk(RUN, piece.runs[copy.run].chunk), f"{what}: run {copy.run}")
+            run = runs[copy.run] = repo.run(piece.runs[copy.run].chunk, f"{what}: run {copy.run}")
             if (run.order, run.timestamp_size) != (piece.order, piece.timestamp_size):
                 raise Damage(f"{what}: a run of another order, or with other timestamps")
         run = runs[copy.run]
         if copy.start + copy.count > len(run.keys):
             raise Damage(f"{what}: entries beyond the end of a run")
+        if not run.has(copy.start, copy.count):
+            raise Damage(f"{what}: entries that are in none of the forms of their run")
         for at in range(copy.start, copy.start + copy.count):
             source, trailer, timestamp = next(sources), run.trailers[at], run.timestamps[at]
             if source == CLEARED:

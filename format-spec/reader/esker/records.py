@@ -10,7 +10,7 @@ from .wire import Reader
 CONFIG, KEY, DATA_PACK, META_PACK, INDEX_SEGMENT, MANIFEST = range(1, 7)
 SESSION_OPEN, SESSION_BEAT, SESSION_END, FENCE, DOOMED, FORGOTTEN, VERIFICATION, NOTE, AUDIT = range(7, 16)
 # Chunk kinds (chapter 04).
-BYTES, TABLE, RUN = 1, 2, 3
+BYTES, TABLE, RUN, SPARSE_RUN = 1, 2, 3, 4
 # Table types (chapter 07).
 FILES, REPLICAS, SEEN, ENGINE, RECIPE = range(1, 6)
 # Nodes and the one role that a reader must know (chapter 07).
@@ -22,7 +22,7 @@ def chunk_kinds(pack_kind: int, pack_format: int) -> tuple:
     """The kinds of chunk that a data (1) or metadata (2) pack of this format may hold (chapter 05)."""
     if pack_kind == 2:
         return (TABLE,)
-    return (BYTES, RUN) if pack_format >= 2 else (BYTES,)
+    return (BYTES, RUN, SPARSE_RUN)[:pack_format]
 
 
 @dataclass
@@ -32,11 +32,13 @@ class FrameEntry:
     chunk: bytes
     stored_len: int
     plain_len: int
+    run: bytes | None = None
+    kept: int | None = None
 
     @classmethod
     def read(cls, r: Reader):
         entry = cls(
-            r.one_of("chunk kind", (BYTES, TABLE, RUN)),
+            r.one_of("chunk kind", (BYTES, TABLE, RUN, SPARSE_RUN)),
             r.one_of("codec", (0, 1)),
             r.raw(32, "chunk id"),
             r.varint("stored length", limits.CHUNK_PLAIN_MAX + limits.FRAME_OVERHEAD_MAX),
@@ -44,6 +46,10 @@ class FrameEntry:
         )
         if entry.stored_len < 16:
             raise r.damage("stored length", "is below that of a tag")
+        if entry.kind == SPARSE_RUN:
+            entry.run, entry.kept = r.raw(32, "run"), r.varint("kept entries", limits.RUN_ENTRIES_MAX)
+            if entry.kept == 0:
+                raise r.damage("kept entries", "are none")
         return entry
 
     @staticmethod

@@ -11,7 +11,9 @@ from blake3 import blake3
 from . import keys, limits
 from .errors import Damage, ReaderError, TooNew, WrongSecret
 from .pack import OBJECT_KIND, head_of, open_frame, place_frames, read_frame_table
-from .records import AUDIT, DOOMED, FENCE, FORGOTTEN, INDEX_SEGMENT, MANIFEST, NOTE, SESSION_BEAT, SESSION_END, SESSION_OPEN, VERIFICATION
+from .records import AUDIT, DOOMED, FENCE, FORGOTTEN, INDEX_SEGMENT, MANIFEST, NOTE, RUN, SESSION_BEAT, SESSION_END, SESSION_OPEN
+from .records import SPARSE_RUN, VERIFICATION
+from .run import decode_form, decode_run, join_forms
 from .sealing import Sealing, open_object
 from .wire import newest
 
@@ -164,6 +166,30 @@ class Repository:
                 faults.append(error)
         raise faults[0] if faults else Damage(f"chunk {chunk_id.hex()} is in no pack")
 
+    def run(self, run_id: bytes, what: str):
+        """A run, or what its forms hold of it together."""
+        try:
+            return decode_run(self.chunk(RUN, run_id), what)
+        except Damage as error:
+            whole = error
+        for look in (False, True):
+            if look and not self._look():
+                break
+            forms, faults = [], []
+            for frame in self._index.get((SPARSE_RUN, run_id), []):
+                try:
+                    opened = open_frame(self.sealing, frame, self._slice(frame.pack, frame.offset, frame.stored_len))
+                    forms.append(decode_form(opened, run_id, what))
+                except Damage as error:
+                    faults.append(error)
+            if forms and not faults:
+                return join_forms(forms, what)
+        if not forms:
+            raise faults[0] if faults else whole
+        for fault in faults:
+            self.warn(str(fault))
+        return join_forms(forms, what)
+
     def _places(self, key):
         """The places of a chunk; once they are used up, those of a second look if packs or segments changed meanwhile."""
         if self._index is None:
@@ -222,7 +248,8 @@ class Repository:
     @staticmethod
     def _add(index: dict, frames: list) -> None:
         for frame in frames:
-            index.setdefault((frame.kind, frame.chunk), []).append(frame)
+            # A form is looked for under the run that it stands for.
+            index.setdefault((frame.kind, frame.run or frame.chunk), []).append(frame)
 
     def frames(self, kind: int, path: str) -> list:
         """The frames of a listed pack, from its own table."""

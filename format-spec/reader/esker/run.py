@@ -1,4 +1,4 @@
-"""Runs: sorted entries in columns (chapter 17)."""
+"""Runs: sorted entries in columns (chapter 17), and sparse forms of them (chapter 19)."""
 
 from dataclasses import dataclass
 
@@ -18,6 +18,55 @@ class Run:
     values: list
     trailers: list
     timestamps: list
+    # Of a form: entries of the whole run, and which of them are held; their columns hold None elsewhere.
+    kept: set | None = None
+
+    def has(self, start: int, count: int) -> bool:
+        """Whether these entries are here."""
+        if start + count > len(self.keys):
+            return False
+        return self.kept is None or all(at in self.kept for at in range(start, start + count))
+
+
+FORM = 2
+
+
+def decode_form(data: bytes, run_id: bytes, what: str) -> Run:
+    """A form of a run, its entries at their positions in the run."""
+    if len(data) > limits.CHUNK_PLAIN_MAX:
+        raise Damage(f"{what}: {len(data)} bytes are over the limit")
+    r = Reader(data, what)
+    r.one_of("form", (FORM,))
+    if r.raw(32, "run") != run_id:
+        raise r.damage("run", "is another than its frame says")
+    count = r.varint("entries", limits.RUN_ENTRIES_MAX)
+    bits = r.raw((count + 7) // 8, "kept entries")
+    kept = [at for at in range(8 * len(bits)) if bits[at // 8] >> at % 8 & 1]
+    if kept and kept[-1] >= count:
+        raise r.damage("kept entries", "are more than the run has")
+    held = decode_run(r.raw(r.left(), "held entries"), what)
+    if len(kept) != len(held.keys):
+        raise r.damage("kept entries", "are not as many as are stored")
+    columns = []
+    for column in (held.keys, held.values, held.trailers, held.timestamps):
+        spread = [None] * count
+        for at, value in zip(kept, column):
+            spread[at] = value
+        columns.append(spread)
+    return Run(held.order, held.timestamp_size, *columns, set(kept))
+
+
+def join_forms(forms: list, what: str) -> Run:
+    """What forms of one run hold together."""
+    joined = forms[0]
+    for form in forms[1:]:
+        if (form.order, form.timestamp_size, len(form.keys)) != (joined.order, joined.timestamp_size, len(joined.keys)):
+            raise Damage(f"{what}: its forms are not of one run")
+        for at in form.kept - joined.kept:
+            joined.keys[at], joined.values[at] = form.keys[at], form.values[at]
+            joined.trailers[at], joined.timestamps[at] = form.trailers[at], form.timestamps[at]
+        joined.kept |= form.kept
+    return joined
 
 
 def decode_run(data: bytes, what: str) -> Run:

@@ -9,13 +9,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from . import limits
 from .errors import Damage
-from .records import BYTES, CONTROL, RUN, TABLE, decode
+from .records import BYTES, CONTROL, RUN, SPARSE_RUN, TABLE, decode
 from .wire import Reader, decode_body, read_header
 
 ID_CONTEXT = {
     BYTES: "esker 2026 v1 chunk id of bytes",
     TABLE: "esker 2026 v1 chunk id of tables",
     RUN: "esker 2026 v1 chunk id of runs",
+    SPARSE_RUN: "esker 2026 v1 chunk id of sparse runs",
 }
 PACK_KEY = "esker 2026 v1 pack key"
 CONTROL_KEY = "esker 2026 v1 control object key"

@@ -8,7 +8,7 @@ from .errors import Damage, TooNew
 MAGIC = b"ESKER"
 HEADER_LEN = 8
 # The newest format that this reader knows of each object kind; 1 where none is named (chapter 00).
-NEWEST = {2: 2, 3: 2, 4: 2, 5: 2, 6: 3, 12: 2, 13: 2}
+NEWEST = {2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 12: 2, 13: 2}
 
 
 def put_varint(value: int) -> bytes:

@@ -55,6 +55,8 @@ fn text(report: &PruneReport) -> String {
     let written = format!("{} in {}, index included", human::bytes(report.written_bytes), human::count(report.rewritten_chunks, "chunk"));
     more(report.written_bytes > 0 && !report.dry_run, "written", written);
     more(report.written_bytes > 0 && report.dry_run, "to write", human::bytes(report.written_bytes));
+    let sparse = format!("{}: of them only the entries that backups need", human::count(report.sparse_runs, "run"));
+    more(report.sparse_runs > 0, "sparse", sparse);
     let kept = format!("{} that no backup needs, in packs that are needed in part", human::bytes(report.unneeded_kept_bytes));
     more(report.unneeded_kept_bytes > 0, "kept", kept);
     let at_work =
@@ -84,7 +86,11 @@ fn packs(lines: &[PackLine]) -> String {
     let rows = rows.map(|line| {
         let id = line.pack.rsplit('/').next().unwrap_or_default().chars().take(ID_DIGITS).collect();
         let kind = line.pack.split('/').nth(1).unwrap_or_default().to_owned();
-        vec![id, kind, human::bytes(line.bytes), human::bytes(line.needed_bytes), line.why.to_owned()]
+        let why = match line.sparse_runs {
+            0 => line.why.to_owned(),
+            runs => format!("{}, {} sparse", line.why, human::count(u64::from(runs), "run")),
+        };
+        vec![id, kind, human::bytes(line.bytes), human::bytes(line.needed_bytes), why]
     });
     let mut text = if lines.is_empty() { String::new() } else { table(&["PACK", "KIND", ">BYTES", ">NEEDED", "WHY"], rows.collect()) };
     if lines.len() > PACKS_SHOWN {

@@ -70,7 +70,8 @@ struct Open {
 #[derive(Clone, Copy)]
 pub(super) struct BaseEntry {
     stream: usize,
-    pub(super) position: u32,
+    /// Its position in what is held of the run.
+    position: u32,
 }
 
 /// The base runs of one merge.
@@ -163,6 +164,12 @@ impl BaseRuns {
             Some(stream) => (stream.run.value(position), stream.run.trailer(position), stream.run.timestamp(position)),
             None => (&[], 0, &[]),
         }
+    }
+
+    /// The position of such an entry in its run.
+    #[inline]
+    pub(super) fn number(&self, entry: &BaseEntry) -> u32 {
+        self.streams.get(entry.stream).map_or(u32::MAX, |stream| stream.run.number(entry.position as usize))
     }
 
     /// The source that the run of such an entry is.

@@ -261,7 +261,7 @@ fn place<R: ReadAt + ?Sized, S: ChunkStore>(
         match homes.list.get(position).copied() {
             Some(Home::Base(entry)) => {
                 let (_, trailer, timestamp) = base.entry(&entry);
-                stream.place(base.source(&entry, sources), entry.position, (trailer, timestamp));
+                stream.place(base.source(&entry, sources), base.number(&entry), (trailer, timestamp));
             }
             Some(Home::Literal(source, at)) => {
                 if let Some((_, trailer, timestamp)) = literals.value(source, at) {

@@ -148,11 +148,8 @@ impl Rebuilder {
             let span = entries.next_span(left)?;
             left -= span.count;
             let run = runs.get(span.run as usize).ok_or_else(|| recipe("a run that is not there"))?;
-            let (first, end) = (span.start as usize, span.start as usize + span.count as usize);
-            if end > run.len() {
-                return Err(recipe(format!("entry {} of a run of {}", end - 1, run.len())));
-            }
-            for (position, (key, value, home)) in (first..end).zip(run.entries(first..end)) {
+            let held = run.positions(span.start, span.count).ok_or_else(|| not_held(run, &span))?;
+            for (position, (key, value, home)) in held.clone().zip(run.entries(held)) {
                 let (trailer, timestamp) = match span.trailers {
                     TrailerSource::Home => (home, run.timestamp(position)),
                     TrailerSource::Cleared => (home & 0xff, run.timestamp(position)),
@@ -175,6 +172,15 @@ impl Rebuilder {
             }
         }
         self.builder.finish(out).map_err(failed)
+    }
+}
+
+/// Why a span cannot be copied from its run.
+fn not_held(run: &Run, span: &Span) -> SortedError {
+    let (first, last) = (span.start, u64::from(span.start) + u64::from(span.count) - 1);
+    match run.whole_len() {
+        Some(_) => recipe(format!("entries {first} to {last} of a run are in none of its sparse forms that can be read")),
+        None => recipe(format!("entry {last} of a run of {}", run.len())),
     }
 }
 

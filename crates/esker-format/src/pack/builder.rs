@@ -60,6 +60,18 @@ impl PackBuilder {
     /// `OverLimit` if the chunk is or the pack would grow over the format's limits; `BadValue` for a chunk of a kind
     /// that packs of its kind and format do not hold.
     pub fn add(&mut self, chunk: ChunkId, kind: ChunkKind, codec: Codec, plain_len: u32, body: Vec<u8>) -> Result<()> {
+        self.push(FrameEntry { chunk, kind, codec, stored_len: 0, plain_len, form: None }, body)
+    }
+
+    /// Appends a chunk as `add` does, sparse forms as well; the entry's stored length is that of `body`, whatever it says.
+    ///
+    /// # Errors
+    /// As `add`; `BadValue` for a form that does not say of what, or another chunk that does.
+    pub fn push(&mut self, entry: FrameEntry, body: Vec<u8>) -> Result<()> {
+        let FrameEntry { kind, plain_len, form, .. } = entry;
+        if form.is_some() != (kind == ChunkKind::SparseRun) {
+            return Err(FormatError::BadValue { field: "form", found: format!("{form:?} of a chunk of kind {kind:?}") });
+        }
         let stored_len = body.len() + TAG_LEN;
         let after = (self.len() + stored_len) as u64;
         let over = |field, found, limit| Err(FormatError::OverLimit { field, found, limit });
@@ -75,7 +87,7 @@ impl PackBuilder {
         }
         self.flush(false)?;
         let stored_len = u32::try_from(stored_len).unwrap_or(u32::MAX);
-        let entry = FrameEntry { chunk, kind, codec, stored_len, plain_len };
+        let entry = FrameEntry { stored_len, ..entry };
         let number = u32::try_from(self.table.frames.len()).unwrap_or(u32::MAX);
         let offset = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.table.frames.push(entry);

@@ -96,7 +96,11 @@ impl FrameDecoder {
         Ok(Self { context, plain: Vec::new() })
     }
 
-    pub(super) fn decode<'a>(&'a mut self, codec: Codec, body: &'a [u8], plain_len: usize) -> Result<&'a [u8]> {
+    /// The plain bytes of a body that a frame held.
+    ///
+    /// # Errors
+    /// `Codec`, `Damaged`.
+    pub fn decode<'a>(&'a mut self, codec: Codec, body: &'a [u8], plain_len: usize) -> Result<&'a [u8]> {
         let plain = match codec {
             Codec::Raw => body,
             Codec::Zstd => {

@@ -5,7 +5,7 @@ use crate::error::{FormatError, Result};
 use crate::formats;
 use crate::ids::ChunkId;
 use crate::layout::PackKind;
-use crate::limits::{CHUNK_PLAIN_MAX, FRAME_OVERHEAD_MAX, PACK_FRAMES_MAX};
+use crate::limits::{CHUNK_PLAIN_MAX, FRAME_OVERHEAD_MAX, PACK_FRAMES_MAX, RUN_ENTRIES_MAX};
 use crate::seal::{ChunkKind, Part, SALT_LEN, Sealing, TAG_LEN};
 use crate::sealed_object::{read_header, write_header};
 use crate::wire::{Reader, Record, Writer};
@@ -25,6 +25,24 @@ pub struct FrameEntry {
     pub stored_len: u32,
     /// The chunk's plain bytes.
     pub plain_len: u32,
+    /// Of a sparse form, what it is a form of.
+    pub form: Option<FormOf>,
+}
+
+/// What a sparse form has of which run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormOf {
+    /// The run.
+    pub run: ChunkId,
+    /// How many of its entries.
+    pub entries: u32,
+}
+
+impl FrameEntry {
+    /// The chunk that recipes name if they mean this one: of a form its run.
+    pub fn stands_for(&self) -> ChunkId {
+        self.form.map_or(self.chunk, |form| form.run)
+    }
 }
 
 impl Record for FrameEntry {
@@ -36,6 +54,10 @@ impl Record for FrameEntry {
         out.raw(&self.chunk.0);
         out.varint(u64::from(self.stored_len));
         out.varint(u64::from(self.plain_len));
+        if let Some(FormOf { run, entries }) = self.form {
+            out.raw(&run.0);
+            out.varint(u64::from(entries));
+        }
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
@@ -47,7 +69,18 @@ impl Record for FrameEntry {
             return Err(FormatError::BadValue { field: "stored length", found: stored_len.to_string() });
         }
         let plain_len = length(input, "plain length", CHUNK_PLAIN_MAX)?;
-        Ok(Self { chunk, kind, codec, stored_len, plain_len })
+        let form = if kind == ChunkKind::SparseRun { Some(FormOf::read(input)?) } else { None };
+        Ok(Self { chunk, kind, codec, stored_len, plain_len, form })
+    }
+}
+
+impl FormOf {
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let run = ChunkId(input.array("run")?);
+        match length(input, "entries of a form", RUN_ENTRIES_MAX)? {
+            0 => Err(FormatError::BadValue { field: "entries of a form", found: "0".into() }),
+            entries => Ok(Self { run, entries }),
+        }
     }
 }
 
@@ -133,7 +166,7 @@ pub(crate) fn check_kinds(pack: PackKind, format: u16, frames: &[FrameEntry]) ->
     frames.iter().try_for_each(|frame| check_kind(pack, format, frame.kind))
 }
 
-/// Data packs hold bytes and, from their second format on, runs; metadata packs hold tables.
+/// Data packs hold bytes, from their second format on runs, from the third on forms of them; metadata packs hold tables.
 pub(super) fn check_kind(pack: PackKind, format: u16, chunk: ChunkKind) -> Result<()> {
     if pack_kind_of(chunk) == pack && format >= format_of(chunk) {
         return Ok(());
@@ -146,13 +179,14 @@ fn format_of(chunk: ChunkKind) -> u16 {
     match chunk {
         ChunkKind::Bytes | ChunkKind::Table => formats::FIRST,
         ChunkKind::Run => formats::SORTED_RUNS,
+        ChunkKind::SparseRun => formats::SPARSE_RUNS,
     }
 }
 
 /// The kind of pack that a chunk belongs in.
 pub fn pack_kind_of(chunk: ChunkKind) -> PackKind {
     match chunk {
-        ChunkKind::Bytes | ChunkKind::Run => PackKind::Data,
+        ChunkKind::Bytes | ChunkKind::Run | ChunkKind::SparseRun => PackKind::Data,
         ChunkKind::Table => PackKind::Meta,
     }
 }

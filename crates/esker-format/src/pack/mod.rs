@@ -16,7 +16,7 @@ use crate::sealed_object::HEADER_LEN;
 
 pub use builder::{BuiltPack, PackBuilder};
 pub use codec::{Codec, FrameDecoder, FrameEncoder};
-pub use frame::{Frame, FrameEntry, PackHead, pack_kind_of};
+pub use frame::{FormOf, Frame, FrameEntry, PackHead, pack_kind_of};
 pub(crate) use frame::{check_kinds, read_frames};
 pub use opener::{FrameOpener, slice_of};
 pub use table::{FrameTable, Tail};

@@ -65,6 +65,10 @@ fn indexed_pack(block: Block, field: String, pack: &IndexedPack) -> Block {
                 .hex(format!("{field}.chunk"), frame.chunk.0)
                 .number(format!("{field}.stored_len"), frame.stored_len)
                 .number(format!("{field}.plain_len"), frame.plain_len)
+                .and(|block| match frame.form {
+                    Some(form) => block.hex(format!("{field}.run"), form.run.0).number(format!("{field}.kept"), form.entries),
+                    None => block,
+                })
         })
 }
 

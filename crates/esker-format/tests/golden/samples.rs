@@ -9,7 +9,7 @@ use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::layout::{PackKind, PackName};
 use esker_format::manifest::{HostRecord, Manifest, Origin, Totals};
 use esker_format::note::Note;
-use esker_format::pack::{Codec, FrameEntry, FrameTable};
+use esker_format::pack::{Codec, FormOf, FrameEntry, FrameTable};
 use esker_format::recipe::{Operation, Piece, RecipePiece};
 use esker_format::run::{KeyOrder, Run};
 use esker_format::seal::{ChunkKind, MasterKey, Sealing};
@@ -56,7 +56,7 @@ pub fn table(rows: u64, pieces: &[u8]) -> TableRef {
 }
 
 fn entry(kind: ChunkKind, codec: Codec, chunk: u8, stored_len: u32, plain_len: u32) -> FrameEntry {
-    FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len }
+    FrameEntry { kind, codec, chunk: ChunkId([chunk; 32]), stored_len, plain_len, form: None }
 }
 
 fn indexed_pack(kind: PackKind, id: u8, format: u16, frames: Vec<FrameEntry>) -> IndexedPack {
@@ -75,6 +75,30 @@ pub fn sorted_index_segment() -> IndexSegment {
             indexed_pack(PackKind::Data, 0x37, 1, vec![entry(ChunkKind::Bytes, Codec::Raw, 5, 17, 1)]),
         ],
     }
+}
+
+/// A segment of format 3: of a prune that made sparse forms.
+pub fn sparse_index_segment() -> IndexSegment {
+    let form = FrameEntry {
+        form: Some(FormOf { run: ChunkId([4; 32]), entries: 1 << 20 }),
+        ..entry(ChunkKind::SparseRun, Codec::Zstd, 7, 200, 1 << 20)
+    };
+    let small =
+        FrameEntry { form: Some(FormOf { run: ChunkId([8; 32]), entries: 1 }), ..entry(ChunkKind::SparseRun, Codec::Raw, 9, 90, 74) };
+    IndexSegment {
+        replaces: vec![object(0x31), object(0x38)],
+        packs: vec![
+            indexed_pack(PackKind::Data, 0x39, 3, vec![form, entry(ChunkKind::Run, Codec::Raw, 4, 17, 1), small]),
+            indexed_pack(PackKind::Meta, 0x3a, 2, vec![entry(ChunkKind::Table, Codec::Raw, 6, 18, 2)]),
+        ],
+    }
+}
+
+/// What is kept of each of `runs`.
+pub fn forms() -> Vec<(ChunkId, Run)> {
+    let kept: [&[u32]; 3] = [&[1, 3], &[0, 1, 2, 3], &[0]];
+    let keep = |(number, (run, kept)): (usize, (&Run, &[u32]))| (ChunkId([number as u8; 32]), run.keep(&kept.iter().copied().collect()));
+    runs().iter().zip(kept).enumerate().map(keep).collect()
 }
 
 pub fn index_segment() -> IndexSegment {

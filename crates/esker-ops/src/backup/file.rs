@@ -139,8 +139,14 @@ impl<'t, 'h, 'r> FileTaker<'t, 'h, 'r> {
                 return Ok(false);
             }
             let Some(piece) = known_piece(self.writer, context, piece)? else { return Ok(false) };
-            for chunk in piece.chunks() {
+            for chunk in piece.chunks().filter(|chunk| chunk.kind != ChunkKind::Run) {
                 if !self.writer.holds(&chunk.id)? {
+                    return Ok(false);
+                }
+            }
+            let Piece::Blocks(blocks) = piece else { continue };
+            for (run, entries) in blocks.runs.iter().zip(blocks.used_entries()) {
+                if !self.writer.holds_entries(context, &run.id, &entries)? {
                     return Ok(false);
                 }
             }

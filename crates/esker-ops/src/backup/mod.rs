@@ -96,8 +96,13 @@ pub fn backup(repository: &Arc<Repository>, request: &BackupRequest, job: &Job) 
         run.report.end_dry_run(repository.environment().now_ms());
         return Ok(run.report);
     }
-    let options =
-        WriterOptions { workers: job.threads, effort: request.effort, distrust: request.reread, sorted_runs: !request.no_reencode };
+    let options = WriterOptions {
+        workers: job.threads,
+        effort: request.effort,
+        distrust: request.reread,
+        sorted_runs: !request.no_reencode,
+        sparse_runs: false,
+    };
     let writer = Writer::begin(repository, "backup", &options)?;
     // Only what stood in the store after the session began may be built upon.
     backups.found.retain(|backup| writer.listing().manifests.contains(&backup.id));

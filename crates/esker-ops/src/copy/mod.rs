@@ -22,6 +22,7 @@ use esker_format::manifest::Manifest;
 use esker_repo::manifests::Backup;
 use esker_repo::notes::NoteState;
 use esker_repo::reader::ChunkReader;
+use esker_repo::scratch::ScratchMap;
 use esker_repo::{RepoError, Repository, RequestCounts, Writer, WriterOptions};
 
 use crate::backup::write_seen;
@@ -114,6 +115,8 @@ struct Run<'a> {
     same_keys: bool,
     reader: ChunkReader,
     memo: Memo,
+    /// As `Mover::positions`.
+    positions: ScratchMap,
     /// Whether the session before committed, so that its proofs may hold on.
     committed: bool,
     /// Copies that proofs rest upon. If one is forgotten, a prune may have taken what it proved.
@@ -142,6 +145,7 @@ impl<'a> Run<'a> {
             same_keys,
             reader,
             memo,
+            positions: target.scratch_map(),
             committed: false,
             proven_by: Vec::new(),
             learned: BTreeSet::new(),
@@ -206,7 +210,7 @@ impl<'a> Run<'a> {
 
     /// Carries all of a backup over; the manifest of its copy if it is whole.
     fn fill(&mut self, writer: &Writer, backup: &Backup, mut line: BackupLine) -> Result<(BackupLine, Option<Manifest>)> {
-        let mover = Mover::new(&self.reader, self.target, writer, &self.memo, self.job);
+        let mover = Mover::new(&self.reader, self.target, writer, (&self.memo, &self.positions), self.job);
         if let Some((known, copy)) = self.choice.pair_for(self.source, backup).filter(|_| !self.same_keys)
             && self.learned.insert(known.id)
         {

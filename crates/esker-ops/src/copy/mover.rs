@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use esker_format::ChunkId;
+use esker_format::entry_set::EntrySet;
 use esker_format::seal::ChunkKind;
+use esker_format::sparse_run::is_form;
+use esker_format::{ChunkId, sparse_run};
 use esker_repo::reader::{ChunkReader, ReadContext};
+use esker_repo::scratch::ScratchMap;
 use esker_repo::{Claim, RepoError, Repository, Writer};
 
 use super::memo::{Memo, Sums};
@@ -48,6 +51,8 @@ pub(super) struct Mover<'a> {
     pub target: &'a Repository,
     pub writer: &'a Writer,
     pub memo: &'a Memo,
+    /// By the ids of a run and of what was made of its forms: where the entries of that stood in the run.
+    pub positions: &'a ScratchMap,
     pub job: &'a Job,
     pub counts: Counts,
     /// What could not be read, and why.
@@ -55,8 +60,14 @@ pub(super) struct Mover<'a> {
 }
 
 impl<'a> Mover<'a> {
-    pub fn new(source: &'a ChunkReader, target: &'a Repository, writer: &'a Writer, memo: &'a Memo, job: &'a Job) -> Self {
-        Self { source, target, writer, memo, job, counts: Counts::default(), damaged: Mutex::default() }
+    pub fn new(
+        source: &'a ChunkReader,
+        target: &'a Repository,
+        writer: &'a Writer,
+        (memo, positions): (&'a Memo, &'a ScratchMap),
+        job: &'a Job,
+    ) -> Self {
+        Self { source, target, writer, memo, positions, job, counts: Counts::default(), damaged: Mutex::default() }
     }
 
     /// Sees to it that these chunks, each named once, are proven to be in the target; those that cannot be read are damaged
@@ -80,6 +91,72 @@ impl<'a> Mover<'a> {
             }
         });
         fault.into_result()
+    }
+
+    /// Whether a run stands in the source as sparse forms only.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn is_sparse(&self, run: &ChunkId) -> Result<bool> {
+        let (whole, forms) = self.source.index().locate_with_forms(run).map_err(OpsError::within(self.source.repository()))?;
+        Ok(whole.is_empty() && !forms.is_empty())
+    }
+
+    /// What a run is called in the target if these entries of it are there, whether or not others are.
+    ///
+    /// # Errors
+    /// Those of the target.
+    pub fn holds_entries(&self, context: &mut ReadContext, run: &ChunkId, entries: &EntrySet) -> Result<Option<ChunkId>> {
+        let Some(name) = self.memo.name(run)? else { return Ok(None) };
+        // What stands there as a whole run may be one that was made of forms: only the run itself has these positions.
+        if self.positions(run, &name)?.is_some() || self.writer.exists(&name).map_err(OpsError::within(self.target))?.is_some() {
+            return Ok(None);
+        }
+        let holds = self.writer.holds_entries(context, &name, entries).map_err(OpsError::within(self.target))?;
+        Ok(holds.then_some(name))
+    }
+
+    /// Carries over a run of which the source has forms alone: what they hold becomes a run of its own, in which entries have
+    /// other positions.
+    ///
+    /// # Errors
+    /// Anything but damage of the source.
+    pub fn carry_sparse(&self, context: &mut ReadContext, run: &ChunkId) -> Result<()> {
+        if self.is_there(run)? {
+            return Ok(());
+        }
+        let bytes = match self.source.read(context, run) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_damage() => {
+                self.note_damage(*run, error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(OpsError::within(self.source.repository())(error)),
+        };
+        if !is_form(&bytes) {
+            return self.take(*run, ChunkKind::Run, &bytes);
+        }
+        let damaged = RepoError::object(format!("run {run}"));
+        let held = match sparse_run::decode(run, &bytes) {
+            Ok(held) => held,
+            Err(error) => {
+                self.note_damage(*run, format!("run {run}: {error}"));
+                return Ok(());
+            }
+        };
+        let positions = held.held();
+        let whole = held.into_whole().encode().map_err(damaged)?;
+        let id = self.target.sealing().chunk_id(ChunkKind::Run, &whole);
+        self.positions.put(&[run.0, id.0].concat(), positions.as_bytes())?;
+        self.take(*run, ChunkKind::Run, &whole)
+    }
+
+    /// Where the entries of a run that was made of forms stood in the run itself, if `made` is such a one.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn positions(&self, run: &ChunkId, made: &ChunkId) -> Result<Option<EntrySet>> {
+        Ok(self.positions.get(&[run.0, made.0].concat())?.map(|bytes| EntrySet::from_bytes(&bytes)))
     }
 
     /// Stores a chunk that was made here.

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 
 use esker_format::ChunkId;
 use esker_format::engine::EngineRecord;
+use esker_format::entry_set::EntrySet;
 use esker_format::file_table::{FileRow, Node};
 use esker_format::manifest::Manifest;
 use esker_format::recipe::{NamedChunk, Piece};
+use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, TableType, decode_piece, decode_single};
+use esker_format::table_recipe::Copy;
 use esker_repo::RepoError;
 use esker_repo::reader::{ChunkReader, ReadContext};
 
@@ -27,6 +30,9 @@ pub(super) struct Pairs<'a> {
 struct Named {
     len: u64,
     chunks: Vec<NamedChunk>,
+    /// Of blocks, what is copied from which run.
+    copies: Vec<Copy>,
+    used: Vec<(ChunkId, EntrySet)>,
 }
 
 type Recipes = HashMap<ChunkId, Named>;
@@ -145,19 +151,51 @@ fn learn_recipe(mover: &Mover<'_>, (old, a): (&ChunkId, &Named), (new, b): (&Chu
     }
     let there = |chunk: &ChunkId| mover.writer.exists(chunk).map_err(OpsError::within(mover.target));
     let mut whole = there(new)?.is_some();
-    for (a, b) in a.chunks.iter().zip(&b.chunks) {
-        if there(&b.id)?.is_some() {
-            mover.memo.prove(&a.id, b.id, Sums::default())?;
+    for (x, y) in a.chunks.iter().zip(&b.chunks).filter(|(x, _)| x.kind != ChunkKind::Run) {
+        if there(&y.id)?.is_some() {
+            mover.memo.prove(&x.id, y.id, Sums::default())?;
         } else {
             whole = false;
         }
+    }
+    let mut context = ReadContext::new()?;
+    for ((x, _), (y, used)) in a.used.iter().zip(&b.used) {
+        whole &= mover.writer.holds_entries(&mut context, y, used).map_err(OpsError::within(mover.target))?;
+        learn_run(mover, x, y, a.copies == b.copies)?;
     }
     let sums = Sums { bytes: a.len, chunks: a.chunks.len() as u64, ..Sums::default() };
     if whole { mover.memo.prove(old, *new, sums) } else { Ok(()) }
 }
 
+/// One run is called so, the other so, if they are the same: a copy of sparse forms is not what the run was.
+fn learn_run(mover: &Mover<'_>, old: &ChunkId, new: &ChunkId, alike: bool) -> Result<()> {
+    let source = mover.source.index();
+    let old_places = source.locate(old).map_err(OpsError::within(mover.source.repository()))?;
+    let index = mover.writer.reader().index();
+    let new_places = index.locate(new).map_err(OpsError::within(mover.target))?;
+    match (old_places.first(), new_places.first()) {
+        (Some(a), Some(b)) if alike && a.frame.entry.plain_len == b.frame.entry.plain_len => {
+            // What the writer sees exists: its index begins with what stood there.
+            let is_there = mover.writer.exists(new).map_err(OpsError::within(mover.target))?.is_some();
+            if is_there { mover.memo.prove(old, *new, Sums::default()) } else { Ok(()) }
+        }
+        // It holds some of the entries, under the same positions.
+        (Some(_), None) if alike => mover.memo.note_name(old, *new),
+        _ => Ok(()),
+    }
+}
+
 fn named(bytes: &[u8]) -> Option<Named> {
-    Piece::decode(bytes).ok().map(|piece| Named { len: piece.len(), chunks: piece.chunks().collect() })
+    let piece = Piece::decode(bytes).ok()?;
+    let (len, chunks) = (piece.len(), piece.chunks().collect());
+    let (copies, used) = match piece {
+        Piece::Blocks(blocks) => {
+            let used = blocks.runs.iter().map(|run| run.id).zip(blocks.used_entries()).collect();
+            (blocks.copies, used)
+        }
+        _ => Default::default(),
+    };
+    Some(Named { len, chunks, copies, used })
 }
 
 fn read_recipes(reader: &ChunkReader, context: &mut ReadContext, ids: Vec<ChunkId>) -> Result<Recipes> {

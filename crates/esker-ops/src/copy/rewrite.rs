@@ -8,9 +8,10 @@ use esker_cluster::path::{escaped, join};
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::manifest::{HostRecord, Manifest};
-use esker_format::recipe::Piece;
+use esker_format::recipe::{NamedChunk, Piece};
 use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
+use esker_format::table_recipe::TableBlocks;
 use esker_format::{ChunkId, FormatError};
 use esker_repo::RepoError;
 use esker_repo::reader::ReadContext;
@@ -216,27 +217,37 @@ impl<'a> Rewriter<'a> {
 fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
     // In the order in which they are named they stand beside each other, here and there.
     let (mut pieces, mut wanted, mut known) = (Vec::new(), Vec::new(), HashSet::new());
+    let mut context = ReadContext::new()?;
     for (id, bytes) in read {
         match Piece::decode(bytes) {
             Ok(piece) => {
-                wanted.extend(piece.chunks().filter(|chunk| known.insert(chunk.id)).map(|chunk| (chunk.id, chunk.kind)));
-                pieces.push((id, piece));
+                let there = carry_runs(mover, &mut context, &piece)?;
+                let is_wanted = |chunk: &NamedChunk| !there.contains_key(&chunk.id) && known.insert(chunk.id);
+                wanted.extend(piece.chunks().filter(is_wanted).map(|chunk| (chunk.id, chunk.kind)));
+                pieces.push((id, piece, there));
             }
             Err(error) => mover.note_damage(*id, format!("recipe piece {id}: {error}")),
         }
     }
     mover.carry(&wanted)?;
-    for (id, mut piece) in pieces {
+    for (id, mut piece, there) in pieces {
         let sums = Sums { bytes: piece.len(), chunks: piece.chunks().count() as u64, ..Sums::default() };
         let mut lost = None;
-        let renamed = piece.rename_chunks(|chunk| match mover.memo.proven(chunk) {
-            Ok(Some(proven)) => Ok(proven.id),
-            Ok(None) => {
-                lost = Some(mover.damage(chunk).unwrap_or_else(|| format!("chunk {chunk} was not copied")));
-                Err(None)
-            }
-            Err(error) => Err(Some(error)),
-        });
+        if let Piece::Blocks(blocks) = &mut piece
+            && !renumber(mover, blocks, &there)?
+        {
+            mover.note_damage(*id, format!("recipe piece {id}: entries of its runs stand in none of their sparse forms"));
+            continue;
+        }
+        let renamed =
+            piece.rename_chunks(|chunk| match there.get(chunk).map_or_else(|| mover.memo.proven(chunk), |there| Ok(Some(*there))) {
+                Ok(Some(proven)) => Ok(proven.id),
+                Ok(None) => {
+                    lost = Some(mover.damage(chunk).unwrap_or_else(|| format!("chunk {chunk} was not copied")));
+                    Err(None)
+                }
+                Err(error) => Err(Some(error)),
+            });
         match (renamed, lost) {
             (Ok(()), _) => {
                 let bytes = piece.encode().map_err(RepoError::object(format!("recipe piece {id}")))?;
@@ -248,6 +259,42 @@ fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Carries over the runs of a piece that stand as sparse forms; gives those of which the target has what the piece copies, but
+/// not all.
+fn carry_runs(mover: &Mover<'_>, context: &mut ReadContext, piece: &Piece) -> Result<HashMap<ChunkId, Proven>> {
+    let mut there = HashMap::new();
+    let Piece::Blocks(blocks) = piece else { return Ok(there) };
+    for (run, entries) in blocks.runs.iter().zip(blocks.used_entries()) {
+        if let Some(id) = mover.holds_entries(context, &run.id, &entries)? {
+            there.insert(run.id, Proven { id, sums: Sums::default() });
+        } else if mover.is_sparse(&run.id)? {
+            mover.carry_sparse(context, &run.id)?;
+        }
+    }
+    Ok(there)
+}
+
+/// Gives copies from runs that were made of sparse forms the positions that their entries have there; whether all have one.
+fn renumber(mover: &Mover<'_>, blocks: &mut TableBlocks, there: &HashMap<ChunkId, Proven>) -> Result<bool> {
+    let mut positions = Vec::with_capacity(blocks.runs.len());
+    for run in &blocks.runs {
+        let made = mover.memo.proven(&run.id)?.filter(|_| !there.contains_key(&run.id));
+        let of_made = made.map_or(Ok(None), |made| mover.positions(&run.id, &made.id))?;
+        positions.push(of_made.map(|held| held.iter().collect::<Vec<u32>>()));
+    }
+    for copy in &mut blocks.copies {
+        let Some(Some(held)) = positions.get(copy.run as usize) else { continue };
+        let start = held.partition_point(|entry| *entry < copy.start);
+        let last = start + (copy.count as usize).saturating_sub(1);
+        let is_held = held.get(start) == Some(&copy.start) && held.get(last) == Some(&(copy.start + copy.count.saturating_sub(1)));
+        if !is_held {
+            return Ok(false);
+        }
+        copy.start = u32::try_from(start).unwrap_or(u32::MAX);
+    }
+    Ok(true)
 }
 
 fn sizes((files, bytes, _): (u64, u64, u64)) -> String {

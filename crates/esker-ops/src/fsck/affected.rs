@@ -33,8 +33,8 @@ impl Check<'_> {
         let mut lost: BTreeMap<ChunkId, String> = BTreeMap::new();
         for (chunk, what) in std::mem::take(&mut self.bad_chunks) {
             self.suspects.insert(chunk);
-            match self.reader.read(context, &chunk) {
-                Ok(_) => self.notice(format!("chunk {chunk}"), format!("is damaged in one place ({what}) and whole in another"), ""),
+            match self.reader.prove(context, &chunk) {
+                Ok(()) => self.notice(format!("chunk {chunk}"), format!("is damaged in one place ({what}) and whole in another"), ""),
                 Err(error) if error.is_damage() => drop(lost.insert(chunk, what)),
                 Err(error) => return Err(error.into()),
             }

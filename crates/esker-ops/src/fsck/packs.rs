@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use esker_format::layout::PackName;
 use esker_format::limits::PACK_MAX;
-use esker_format::pack::{Frame, FrameDecoder, FrameOpener, FrameTable};
+use esker_format::pack::{FormOf, Frame, FrameDecoder, FrameOpener, FrameTable};
 use esker_format::seal::SALT_LEN;
 use esker_format::verification::Level;
-use esker_format::{ChunkId, ObjectId};
+use esker_format::{ChunkId, FormatError, ObjectId, sparse_run};
 use esker_repo::RepoError;
 use esker_repo::index::PackEntry;
 use esker_repo::manifests::walk_chunks;
@@ -143,7 +143,7 @@ impl Check<'_> {
         let Some(pack) = indexed else { return Ok(()) };
         let mut agrees = (pack.format, pack.salt) == (table.format, table.salt) && pack.frames as usize == table.frames.len();
         for frame in table.frames() {
-            let places = self.index.locate(&frame.entry.chunk)?;
+            let places = self.index.locate_anywhere(&frame.entry.stands_for())?;
             agrees &= places.iter().any(|place| place.pack == pack.number && place.frame == frame);
         }
         if !agrees {
@@ -224,7 +224,7 @@ impl Check<'_> {
             let mut needed = BTreeSet::new();
             for backup in &self.chosen {
                 let walked = walk_chunks(&self.reader, &backup.manifest, |chunk| {
-                    needed.extend(self.index.locate(&chunk)?.iter().map(|place| place.pack));
+                    needed.extend(self.index.locate_readable(&chunk)?.iter().map(|place| place.pack));
                     Ok(())
                 });
                 match walked {
@@ -282,13 +282,16 @@ impl Check<'_> {
                 let opened = match sealed {
                     Some(sealed) => {
                         let mut sealed = sealed.to_vec();
-                        opener.open(sealing, frame, &mut sealed, &mut decoder).map(<[u8]>::len).map_err(|error| error.to_string())
+                        opener
+                            .open(sealing, frame, &mut sealed, &mut decoder)
+                            .and_then(|plain| whole_len(frame, plain))
+                            .map_err(|error| error.to_string())
                     }
                     None => Err("the pack ends before the frame does".to_owned()),
                 };
                 match opened {
                     Ok(plain_len) => drop(bytes.fetch_add(plain_len as u64, Ordering::Relaxed)),
-                    Err(fault) => faults.push((frame.entry.chunk, fault)),
+                    Err(fault) => faults.push((frame.entry.stands_for(), fault)),
                 }
             }
             rest = rest.get(run..).unwrap_or_default();
@@ -319,6 +322,16 @@ impl Check<'_> {
             *word |= 1 << (number % 64);
         }
         Ok(())
+    }
+}
+
+/// Bytes of a frame that opened; a sparse form is read as well.
+fn whole_len(frame: &Frame, plain: &[u8]) -> esker_format::Result<usize> {
+    let Some(FormOf { run, entries }) = frame.entry.form else { return Ok(plain.len()) };
+    let held = sparse_run::decode(&run, plain)?.len();
+    match held == entries as usize {
+        true => Ok(plain.len()),
+        false => Err(FormatError::BadValue { field: "entries of a form", found: format!("{held} where its frame says {entries}") }),
     }
 }
 

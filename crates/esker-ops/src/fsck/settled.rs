@@ -1,10 +1,12 @@
 //! Missing and damaged packs that nothing needs any more: what they held that backups need stands whole in others.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use esker_format::layout::PackName;
 use esker_format::verification::Level;
-use esker_repo::manifests::walk_chunks;
+use esker_repo::index::Location;
+use esker_repo::manifests::{walk_chunks, walk_uses};
 use esker_repo::reader::ReadContext;
 
 use super::Check;
@@ -16,7 +18,7 @@ impl Check<'_> {
     pub(super) fn all_stand_somewhere(&self) -> Result<bool> {
         let context = &mut ReadContext::new()?;
         for chunk in self.bad_chunks.keys() {
-            match self.reader.read(context, chunk) {
+            match self.reader.prove(context, chunk) {
                 Ok(_) => {}
                 Err(error) if error.is_damage() => return Ok(false),
                 Err(error) => return Err(error.into()),
@@ -30,7 +32,7 @@ impl Check<'_> {
         for backup in &self.backups.found {
             self.job.cancel.check()?;
             let walked = walk_chunks(&self.reader, &backup.manifest, |chunk| {
-                all &= !self.index.locate(&chunk)?.is_empty();
+                all &= !self.index.locate_readable(&chunk)?.is_empty();
                 Ok(())
             });
             match walked {
@@ -62,14 +64,25 @@ impl Check<'_> {
         if settled.is_empty() {
             return Ok(settled);
         }
-        let packs = self.index.packs()?;
+        let (packs, context) = (self.index.packs()?, RefCell::new(ReadContext::new()?));
         let damaged: BTreeMap<u32, PackName> =
             packs.iter().filter(|pack| settled.contains(&pack.name)).map(|pack| (pack.number, pack.name)).collect();
         for backup in &self.backups.found {
             self.job.cancel.check()?;
-            let walked = walk_chunks(&self.reader, &backup.manifest, |chunk| {
-                let places = self.index.locate(&chunk)?;
-                if places.iter().all(|place| damaged.contains_key(&place.pack)) {
+            let walked = walk_uses(&self.reader, &backup.manifest, |chunk, entries| {
+                let (mut places, forms) = self.index.locate_with_forms(&chunk)?;
+                places.extend(forms);
+                let is_damaged = |place: &Location| damaged.contains_key(&place.pack);
+                let is_needed = match entries {
+                    _ if !places.iter().any(is_damaged) => false,
+                    None => places.iter().all(is_damaged),
+                    // Of a run those places count that together hold what is copied from it.
+                    Some(entries) => {
+                        let context = &mut *context.borrow_mut();
+                        !self.reader.holds_entries(&self.index, context, (&chunk, entries), |place| !is_damaged(place))?
+                    }
+                };
+                if is_needed {
                     for name in places.iter().filter_map(|place| damaged.get(&place.pack)) {
                         settled.remove(name);
                     }

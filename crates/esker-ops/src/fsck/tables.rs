@@ -12,7 +12,9 @@ use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::layout::{ObjectKind, PackKind};
 use esker_format::manifest::HostRecord;
+use esker_format::pack::FrameEntry;
 use esker_format::recipe::{NamedChunk, Operation, Piece};
+use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, decode_piece};
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::RepoError;
@@ -165,9 +167,11 @@ impl Check<'_> {
         let mut chunks = 0;
         for NamedChunk { id, kind, len } in piece.chunks() {
             chunks += 1;
-            let places = self.index.locate(&id)?;
+            let (mut places, forms) = self.index.locate_with_forms(&id)?;
+            places.extend(forms);
             self.is_indexed(&places)?;
-            let is_other = |place: &Location| len.is_some_and(|len| place.frame.entry.plain_len != len) || place.frame.entry.kind != kind;
+            let is_other =
+                |place: &Location| len.is_some_and(|len| place.frame.entry.plain_len != len) || kind_of(&place.frame.entry) != kind;
             if places.is_empty() {
                 self.bad_chunks.entry(id).or_insert_with(|| "no pack in the store holds it".into());
             } else if places.iter().any(is_other) {
@@ -375,6 +379,11 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// The kind of chunk that a frame stands for: a form of a run for the run.
+fn kind_of(entry: &FrameEntry) -> ChunkKind {
+    if entry.form.is_some() { ChunkKind::Run } else { entry.kind }
 }
 
 /// What a try to rebuild a file came to.

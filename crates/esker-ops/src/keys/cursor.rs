@@ -238,16 +238,18 @@ impl<'s, 'r> Pieces<'s, 'r> {
                 }
                 continue;
             };
-            self.position = position;
-            if self.run.as_ref().is_none_or(|(number, _)| *number != run) {
+            let is_new = self.run.as_ref().is_none_or(|(number, _)| *number != run);
+            if is_new {
                 let found = self.load(run, form)?;
                 self.run = Some((run, found));
+            }
+            let held = self.run.as_ref().and_then(|(_, run)| held_at(run, position));
+            self.position =
+                held.ok_or_else(|| OpsError::Damage(format!("a recipe names entry {position} of a run that does not have it")))?;
+            if is_new {
                 self.check_first_key(run)?;
             }
-            return match &self.run {
-                Some((_, run)) if position < run.len() => Ok(true),
-                _ => Err(OpsError::Damage(format!("a recipe names entry {position} of a run that has fewer"))),
-            };
+            return Ok(true);
         }
     }
 
@@ -299,6 +301,11 @@ impl<'s, 'r> Pieces<'s, 'r> {
         let (trailer, timestamp) = open.entries.trailer(run, self.position);
         Some((InternalKey::of(run.key(self.position), timestamp, trailer), run.value(self.position)))
     }
+}
+
+/// Where an entry of a run stands in what there is of it.
+fn held_at(run: &Run, entry: usize) -> Option<usize> {
+    run.positions(u32::try_from(entry).ok()?, 1).map(|held| held.start)
 }
 
 /// Whether every block of a piece follows from runs.
@@ -408,6 +415,7 @@ impl<'s, 'r> Blocks<'s, 'r> {
                     self.store.runs(&[id])?.into_iter().next().ok_or_else(misfit)?
                 }
             };
+            let position = held_at(&run, position).ok_or_else(misfit)?;
             let (trailer, timestamp) = copied.trailer(&run, position);
             let user_key = [run.key(position), timestamp].concat();
             self.entries.push_parts(&user_key, &trailer.to_le_bytes(), run.value(position));

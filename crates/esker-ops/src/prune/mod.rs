@@ -67,6 +67,8 @@ pub struct PruneReport {
     pub taken_back: u64,
     /// Chunks written again.
     pub rewritten_chunks: u64,
+    /// Runs among those of which only the needed entries were written; in a dry run, those that would be.
+    pub sparse_runs: u64,
     /// Sessions that a prune would wait for; only in a dry run.
     pub would_wait_for: Vec<SessionFacts>,
     /// Sessions that were taken for dead.
@@ -90,6 +92,8 @@ pub struct PackLine {
     pub bytes: u64,
     /// Bytes of it that backups need, which are written again.
     pub needed_bytes: u64,
+    /// Runs of it that are written again as sparse forms.
+    pub sparse_runs: u32,
     /// `unneeded`: no backup needs anything of it; `mostly unneeded`: the rest is written again; `left over`: an earlier
     /// prune did not finish.
     pub why: &'static str,
@@ -150,6 +154,7 @@ impl PruneReport {
             packs: plan.packs.iter().map(PackLine::of).collect(),
             deleted_bytes: plan.packs.iter().map(|pack| pack.bytes).sum(),
             written_bytes: plan.packs.iter().map(|pack| pack.needed_bytes).sum(),
+            sparse_runs: plan.packs.iter().map(|pack| u64::from(pack.sparse_runs)).sum(),
             would_wait_for: plan.at_work.iter().map(SessionFacts::of).collect(),
             swept_files: plan.swept.files,
             swept_bytes: plan.swept.bytes,
@@ -165,6 +170,7 @@ impl PruneReport {
             refused: pruned.refused.into_iter().map(|(object, why)| Refused { object, why }).collect(),
             taken_back: pruned.taken_back,
             rewritten_chunks: pruned.rewritten_chunks,
+            sparse_runs: pruned.sparse_runs,
             fenced: pruned.fenced.iter().map(SessionFacts::of).collect(),
             waited_ms: pruned.waited_ms,
             swept_files: pruned.swept.files,
@@ -194,7 +200,7 @@ impl PackLine {
             Why::MostlyUnneeded => "mostly unneeded",
             Why::LeftOver => "left over",
         };
-        Self { pack: pack.name.path(), bytes: pack.bytes, needed_bytes: pack.needed_bytes, why }
+        Self { pack: pack.name.path(), bytes: pack.bytes, needed_bytes: pack.needed_bytes, sparse_runs: pack.sparse_runs, why }
     }
 }
 

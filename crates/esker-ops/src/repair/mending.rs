@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use esker_cluster::path::escaped;
+use esker_format::formats;
 use esker_format::seal::ChunkKind;
 use esker_format::{ChunkId, ObjectId};
 use esker_repo::listing::Listing;
@@ -108,7 +109,7 @@ impl Mending<'_> {
     }
 
     fn sink(&self, wanted: BTreeMap<ChunkId, ChunkKind>) -> Sink<'_> {
-        Sink::new(self.repository, self.job.threads, self.has_runs(), wanted)
+        Sink::new(self.repository, self.job.threads, (self.has_runs(), false), wanted)
     }
 
     /// Asks every source once.
@@ -203,7 +204,8 @@ impl Mending<'_> {
             return Ok(());
         }
         let view = self.view()?;
-        let mut sink = self.sink(loss.at_risk.clone());
+        let has_forms = view.reader.index().packs()?.iter().any(|pack| pack.format >= formats::SPARSE_RUNS);
+        let mut sink = Sink::new(self.repository, self.job.threads, (self.has_runs(), has_forms), loss.at_risk.clone());
         let outcome = salvage::copy_at_risk(&view.reader, &mut ReadContext::new()?, &mut sink);
         report.copied_chunks += sink.chunks;
         report.stored_bytes += sink.finish()?;

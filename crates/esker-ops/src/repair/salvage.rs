@@ -5,6 +5,7 @@ use esker_format::ChunkId;
 use esker_format::layout::PackName;
 use esker_format::pack::{FrameDecoder, FrameOpener};
 use esker_format::seal::ChunkKind;
+use esker_format::sparse_run::is_form;
 use esker_repo::index::{Location, SharedIndex};
 use esker_repo::listing::Listing;
 use esker_repo::reader::{ChunkReader, ReadContext};
@@ -59,6 +60,8 @@ pub(super) fn copy_at_risk(reader: &ChunkReader, context: &mut ReadContext, sink
     let wanted: Vec<(ChunkId, ChunkKind)> = sink.wanted().collect();
     for (chunk, kind) in wanted {
         match reader.read(context, &chunk) {
+            // Of a run that stands nowhere whole, what its forms hold.
+            Ok(plain) if kind == ChunkKind::Run && is_form(&plain) => sink.give_form(&chunk, &plain)?,
             Ok(plain) => drop(sink.give(kind, &plain)?),
             Err(error) if error.is_damage() => {}
             Err(error) => return Err(error.into()),

@@ -101,7 +101,7 @@ impl Search<'_> {
         if let Some(lost) = self.known.get(chunk) {
             return Ok(*lost);
         }
-        let places = self.index.locate(chunk)?;
+        let places = self.index.locate_readable(chunk)?;
         let is_suspect = places.is_empty() || self.suspects.chunks.contains(chunk);
         if !is_suspect && self.suspects.packs.is_empty() {
             return Ok(false);
@@ -295,8 +295,8 @@ impl Visit for Search<'_> {
 }
 
 fn is_readable(reader: &ChunkReader, context: &mut ReadContext, chunk: &ChunkId) -> Result<bool> {
-    match reader.read(context, chunk) {
-        Ok(_) => Ok(true),
+    match reader.prove(context, chunk) {
+        Ok(()) => Ok(true),
         Err(error) if error.is_damage() => Ok(false),
         Err(error) => Err(error.into()),
     }

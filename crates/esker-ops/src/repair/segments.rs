@@ -108,7 +108,7 @@ fn unnamed_packs(repository: &Repository, listing: &Listing, backups: &[Backup])
     for pack in synced.orphans {
         let mut is_only = false;
         for frame in pack.table.frames().filter(|_| !is_whole) {
-            let places = synced.index.locate(&frame.entry.chunk)?;
+            let places = synced.index.locate_readable(&frame.entry.stands_for())?;
             is_only |= places.iter().all(|place| synced.index.is_orphan(place.pack));
         }
         if written.contains(&pack.name.id) || is_only {

@@ -24,9 +24,9 @@ pub(super) struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    /// For these chunks. `sorted_runs` says whether the repository has runs.
-    pub(super) fn new(repository: &'a Arc<Repository>, workers: usize, sorted_runs: bool, wanted: BTreeMap<ChunkId, ChunkKind>) -> Self {
-        let options = WriterOptions { workers, sorted_runs, ..WriterOptions::default() };
+    /// For these chunks. `runs` says whether the repository has runs, and sparse forms of them.
+    pub(super) fn new(repository: &'a Arc<Repository>, workers: usize, runs: (bool, bool), wanted: BTreeMap<ChunkId, ChunkKind>) -> Self {
+        let options = WriterOptions { workers, sorted_runs: runs.0, sparse_runs: runs.1, ..WriterOptions::default() };
         Self { repository, options, writer: None, wanted, chunks: 0 }
     }
 
@@ -49,15 +49,30 @@ impl<'a> Sink<'a> {
         if self.wanted.get(&id) != Some(&kind) {
             return Ok(false);
         }
-        if self.writer.is_none() {
-            self.writer = Some(Writer::begin(self.repository, JOB, &self.options)?);
-        }
-        if let Some(writer) = &self.writer {
-            writer.submit(kind, id, plain.to_vec())?;
-        }
+        self.writer()?.submit(kind, id, plain.to_vec())?;
         self.wanted.remove(&id);
         self.chunks += 1;
         Ok(true)
+    }
+
+    /// Takes a form of a run that is wanted, in the run's place.
+    ///
+    /// # Errors
+    /// `Store`, `Cache`.
+    pub(super) fn give_form(&mut self, run: &ChunkId, form: &[u8]) -> Result<()> {
+        let id = self.repository.sealing().chunk_id(ChunkKind::SparseRun, form);
+        if self.wanted.remove(run).is_some() {
+            self.writer()?.submit(ChunkKind::SparseRun, id, form.to_vec())?;
+            self.chunks += 1;
+        }
+        Ok(())
+    }
+
+    fn writer(&mut self) -> Result<&Writer> {
+        Ok(match self.writer.take() {
+            Some(writer) => self.writer.insert(writer),
+            None => self.writer.insert(Writer::begin(self.repository, JOB, &self.options)?),
+        })
     }
 
     /// Makes durable and indexed what was taken, and ends the session; gives the bytes that were written.

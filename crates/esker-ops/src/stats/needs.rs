@@ -16,7 +16,8 @@ const READ_AT_ONCE: usize = 1024;
 
 /// Notes that these need a chunk, and how many bytes it takes.
 pub(super) fn need(chunks: &mut ScratchRows, index: &Index, chunk: &ChunkId, users: &[u8]) -> Result<()> {
-    note(chunks, chunk, index.locate(chunk)?.first().map_or(0, |place| place.frame.entry.stored_len), users)
+    let stored = index.locate_read(chunk)?.iter().fold(0u32, |sum, place| sum.saturating_add(place.frame.entry.stored_len));
+    note(chunks, chunk, stored, users)
 }
 
 /// Notes that these need a chunk of which it is asked later how many bytes it takes.

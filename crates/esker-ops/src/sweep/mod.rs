@@ -325,7 +325,7 @@ impl<T: SweepTarget> Sweep<'_, T> {
 
     /// The first run that cannot be read.
     fn to_blame(&self, context: &mut ReadContext, runs: &[ChunkId], error: &OpsError) -> Option<ChunkId> {
-        let is_lost = |id: &&ChunkId| self.reader.read(context, id).is_err();
+        let is_lost = |id: &&ChunkId| self.reader.prove(context, id).is_err();
         if error.is_damage() { runs.iter().find(is_lost).copied() } else { None }
     }
 

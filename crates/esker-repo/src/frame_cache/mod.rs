@@ -60,7 +60,7 @@ impl FrameCache {
 
     /// Whether frames of this kind of chunk are kept.
     pub(crate) fn keeps(frame: &Frame) -> bool {
-        frame.entry.kind == ChunkKind::Run
+        matches!(frame.entry.kind, ChunkKind::Run | ChunkKind::SparseRun)
     }
 
     /// Whether a frame is here; it may be damaged, or gone a moment later.

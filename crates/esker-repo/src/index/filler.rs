@@ -66,7 +66,7 @@ impl<'a> Filler<'a> {
             self.frames.put(&frames_key(number, group), &encode_frames(frames))?;
         }
         for frame in &frames {
-            self.places.push(&frame.entry.chunk.0, &encode_place(number, frame))?;
+            self.places.push(&frame.entry.stands_for().0, &encode_place(number, frame))?;
         }
         // The pack's own row must be found by the next `add`.
         self.write()

@@ -195,17 +195,46 @@ impl Index {
         Ok(())
     }
 
-    /// Every place where a chunk stands that counts, oldest pack first.
+    /// Every place where a chunk stands whole that counts, oldest pack first.
     ///
     /// # Errors
     /// `Cache`.
     pub fn locate(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
+        Ok(self.locate_with_forms(chunk)?.0)
+    }
+
+    /// Every place where a chunk stands whole, and every place where a sparse form of it does, if it is a run.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn locate_with_forms(&self, chunk: &ChunkId) -> Result<(Vec<Location>, Vec<Location>)> {
         let mut places = self.locate_anywhere(chunk)?;
         places.retain(|place| !self.absent.contains(&place.pack));
+        Ok(places.into_iter().partition(|place| place.frame.entry.form.is_none()))
+    }
+
+    /// What is read for a chunk: the places where it stands whole, or, where it stands nowhere whole, those of its forms.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn locate_readable(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
+        let (whole, forms) = self.locate_with_forms(chunk)?;
+        Ok(if whole.is_empty() { forms } else { whole })
+    }
+
+    /// What is read for a chunk first: one place where it stands whole, or all its forms.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn locate_read(&self, chunk: &ChunkId) -> Result<Vec<Location>> {
+        let mut places = self.locate_readable(chunk)?;
+        if places.first().is_some_and(|place| place.frame.entry.form.is_none()) {
+            places.truncate(1);
+        }
         Ok(places)
     }
 
-    /// As `locate`, with the places in packs that are not in the store.
+    /// As `locate`, with the places in packs that are not in the store, and those of sparse forms.
     ///
     /// # Errors
     /// `Cache`.
@@ -213,6 +242,14 @@ impl Index {
         let mut places = self.generation.as_ref().map_or(Ok(Vec::new()), |generation| generation.places(chunk))?;
         places.extend_from_slice(self.recent.places(chunk));
         Ok(places)
+    }
+
+    /// Bytes that are stored for a chunk: those of one place where it stands whole, or of all its forms together.
+    ///
+    /// # Errors
+    /// `Cache`.
+    pub fn stored_bytes(&self, chunk: &ChunkId) -> Result<u64> {
+        Ok(self.locate_read(chunk)?.iter().map(|place| u64::from(place.frame.entry.stored_len)).sum())
     }
 
     /// The pack with this number.

@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock};
 
 use esker_format::ChunkId;
 use esker_format::pack::Frame;
+use esker_format::seal::ChunkKind;
 
 use super::Location;
 use super::rows::GROUP_FRAMES;
@@ -80,7 +81,9 @@ impl Nearby {
             kept.new.places.clear();
             kept.new.groups.clear();
         }
-        let only_here = frames.iter().filter(|frame| several.is_empty() || !several.contains(&frame.entry.chunk));
+        // A sparse form stands in the row of its run, never alone.
+        let whole = frames.iter().filter(|frame| frame.entry.kind != ChunkKind::SparseRun);
+        let only_here = whole.filter(|frame| several.is_empty() || !several.contains(&frame.entry.chunk));
         kept.new.places.extend(only_here.map(|frame| (frame.entry.chunk, Location { pack: group.0, frame: *frame })));
         kept.new.groups.insert(group);
     }
@@ -89,7 +92,6 @@ impl Nearby {
 #[cfg(test)]
 mod tests {
     use esker_format::pack::{Codec, FrameEntry};
-    use esker_format::seal::ChunkKind;
 
     use super::*;
 
@@ -98,7 +100,8 @@ mod tests {
     }
 
     fn place(pack: u32, number: u32) -> Location {
-        let entry = FrameEntry { chunk: chunk(pack, number), kind: ChunkKind::Bytes, codec: Codec::Raw, stored_len: 1, plain_len: 1 };
+        let entry =
+            FrameEntry { chunk: chunk(pack, number), kind: ChunkKind::Bytes, codec: Codec::Raw, stored_len: 1, plain_len: 1, form: None };
         Location { pack, frame: Frame { entry, number, offset: number, last: false } }
     }
 

@@ -46,7 +46,7 @@ impl Recent {
             bytes: pack.table.bytes(),
         });
         for frame in pack.table.frames() {
-            self.places.entry(frame.entry.chunk).or_default().push(Location { pack: number, frame });
+            self.places.entry(frame.entry.stands_for()).or_default().push(Location { pack: number, frame });
         }
     }
 

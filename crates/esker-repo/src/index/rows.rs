@@ -2,7 +2,7 @@
 
 use esker_format::index_segment::IndexedPack;
 use esker_format::layout::{PackKind, PackName};
-use esker_format::pack::{Codec, Frame, FrameEntry};
+use esker_format::pack::{Codec, FormOf, Frame, FrameEntry};
 use esker_format::seal::ChunkKind;
 use esker_format::wire::{Reader, Writer};
 use esker_format::{ChunkId, FormatError, ObjectId, SessionId};
@@ -22,7 +22,7 @@ pub(super) const REPLACED: u8 = 5;
 
 /// Pack number and a group of its frames: the frames, one after another.
 pub(super) const FRAMES: u8 = 6;
-/// Chunk id: it stands at several places.
+/// Chunk id: it stands at several places, or as a sparse form.
 pub(super) const SEVERAL: u8 = 7;
 
 /// Frames of a group: what is read along when chunks beside each other are looked up.
@@ -60,10 +60,10 @@ pub(super) fn chunk_key(chunk: &ChunkId) -> Vec<u8> {
     [&[CHUNK][..], &chunk.0].concat()
 }
 
-/// Bytes of a place in a chunk's row.
+/// Bytes of a place in a chunk's row where it stands whole; the place of a sparse form takes more.
 pub(super) const PLACE_BYTES: usize = 23;
 
-/// A place in a chunk's row.
+/// A place in a chunk's row; that of a sparse form stands in the row of its run.
 pub(super) fn encode_place(pack: u32, frame: &Frame) -> Vec<u8> {
     let mut out = Writer::default();
     out.u32(pack);
@@ -74,6 +74,10 @@ pub(super) fn encode_place(pack: u32, frame: &Frame) -> Vec<u8> {
     out.u32(frame.entry.plain_len);
     out.u32(frame.number);
     out.u32(frame.offset);
+    if let Some(FormOf { run: _, entries }) = frame.entry.form {
+        out.raw(&frame.entry.chunk.0);
+        out.u32(entries);
+    }
     out.into_bytes()
 }
 
@@ -97,7 +101,7 @@ pub(super) fn encode_frames(frames: &[Frame]) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// The frames of a group.
+/// The frames of a group; of a sparse form it is not said which run it is of.
 pub(super) fn decode_frames(group: u32, row: &[u8]) -> std::result::Result<Vec<Frame>, FormatError> {
     let mut input = Reader::new(row);
     let mut frames = Vec::with_capacity(GROUP_FRAMES as usize);
@@ -107,7 +111,7 @@ pub(super) fn decode_frames(group: u32, row: &[u8]) -> std::result::Result<Vec<F
         let kind = ChunkKind::from_u8(input.u8("kind")?)?;
         let codec = Codec::from_u8(input.u8("codec")?)?;
         let last = input.u8("last")? == 1;
-        let entry = FrameEntry { chunk, kind, codec, stored_len: input.u32("stored")?, plain_len: input.u32("plain")? };
+        let entry = FrameEntry { chunk, kind, codec, stored_len: input.u32("stored")?, plain_len: input.u32("plain")?, form: None };
         frames.push(Frame { entry, number, offset, last });
         number = number.saturating_add(1);
         offset = offset.saturating_add(entry.stored_len);
@@ -129,6 +133,12 @@ fn decode_frame(chunk: ChunkId, input: &mut Reader<'_>) -> std::result::Result<F
     let kind = ChunkKind::from_u8(input.u8("kind")?)?;
     let codec = Codec::from_u8(input.u8("codec")?)?;
     let last = input.u8("last")? == 1;
-    let entry = FrameEntry { chunk, kind, codec, stored_len: input.u32("stored")?, plain_len: input.u32("plain")? };
-    Ok(Frame { entry, number: input.u32("number")?, offset: input.u32("offset")?, last })
+    let (stored_len, plain_len) = (input.u32("stored")?, input.u32("plain")?);
+    let (number, offset) = (input.u32("number")?, input.u32("offset")?);
+    let mut entry = FrameEntry { chunk, kind, codec, stored_len, plain_len, form: None };
+    if kind == ChunkKind::SparseRun {
+        entry.chunk = ChunkId(input.array("form")?);
+        entry.form = Some(FormOf { run: chunk, entries: input.u32("entries")? });
+    }
+    Ok(Frame { entry, number, offset, last })
 }

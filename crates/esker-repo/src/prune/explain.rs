@@ -1,14 +1,18 @@
 //! Why a pack stays, or goes.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use esker_format::entry_set::EntrySet;
 use esker_format::layout::PackName;
 
+use super::mark::Lack;
+use super::uses::Use;
 use super::watch::{SessionLine, line};
 use super::{Observer, sessions_over};
 use crate::error::{RepoError, Result};
-use crate::manifests::{Standing, walk_chunks};
+use crate::index::Location;
+use crate::manifests::{Standing, walk_uses};
 use crate::reader::ChunkReader;
 use crate::repository::Repository;
 use crate::view::Viewer;
@@ -77,7 +81,7 @@ pub fn explain(repository: &Arc<Repository>, name: &str, observer: &dyn Observer
         is_at_work: !over.contains(&name.session),
         lists,
     };
-    let (mut of_any, doomed) = (BTreeSet::new(), view.doomed());
+    let (mut of_any, doomed): (BTreeMap<u32, Needed>, _) = (BTreeMap::new(), view.doomed());
     for backup in repository.backups_of(&view.listing.manifests)?.found {
         observer.check()?;
         let mut needed = NeededBy {
@@ -87,22 +91,23 @@ pub fn explain(repository: &Arc<Repository>, name: &str, observer: &dyn Observer
             bytes: 0,
             chunks: 0,
         };
-        let mut of_this = BTreeSet::new();
-        let walked = walk_chunks(&reader, &backup.manifest, |chunk| {
-            let places = index.locate(&chunk)?;
-            let here = places.iter().find(|place| entry.is_some_and(|entry| entry.number == place.pack));
-            if let Some(place) = here.filter(|place| of_this.insert(place.frame.number)) {
-                let stored = u64::from(place.frame.entry.stored_len);
-                needed.bytes += stored;
-                needed.chunks += 1;
-                if of_any.insert(place.frame.number) {
-                    explanation.needed_bytes += stored;
-                    let counts = |pack: u32| pack != place.pack && index.pack(pack).is_ok_and(|pack| !doomed.contains(&pack.name.id));
-                    explanation.only_here_bytes += if places.iter().any(|place| counts(place.pack)) { 0 } else { stored };
-                }
+        let mut of_this: BTreeMap<u32, Needed> = BTreeMap::new();
+        let walked = walk_uses(&reader, &backup.manifest, |chunk, entries| {
+            let (places, forms) = index.locate_with_forms(&chunk)?;
+            let mut of_run = forms.iter().filter(|_| entries.is_some());
+            let is_here = |place: &&Location| entry.is_some_and(|entry| entry.number == place.pack);
+            let Some(place) = places.iter().find(is_here).or_else(|| of_run.find(is_here)) else { return Ok(()) };
+            let counts =
+                |other: &Location| other.pack != place.pack && index.pack(other.pack).is_ok_and(|pack| !doomed.contains(&pack.name.id));
+            let is_only = !places.iter().any(counts);
+            for found in [&mut of_this, &mut of_any] {
+                let needed = found.entry(place.frame.number).or_insert_with(|| Needed::nothing(*place, is_only));
+                needed.add(entries);
             }
             Ok(())
         });
+        needed.bytes = of_this.values().map(Needed::bytes).sum();
+        needed.chunks = of_this.len() as u64;
         match walked {
             Err(error) if error.is_damage() && needed.is_undecided => {}
             Err(error) if error.is_damage() => {
@@ -114,5 +119,35 @@ pub fn explain(repository: &Arc<Repository>, name: &str, observer: &dyn Observer
             explanation.needed_by.push(needed);
         }
     }
+    explanation.needed_bytes = of_any.values().map(Needed::bytes).sum();
+    explanation.only_here_bytes = of_any.values().filter(|needed| needed.is_only).map(Needed::bytes).sum();
     Ok(Some(explanation))
+}
+
+/// What is needed of a frame.
+struct Needed {
+    place: Location,
+    /// Whether the chunk stands in no other pack that counts.
+    is_only: bool,
+    /// Of a run, the entries.
+    of_run: Option<Use>,
+}
+
+impl Needed {
+    fn nothing(place: Location, is_only: bool) -> Self {
+        Self { place, is_only, of_run: None }
+    }
+
+    fn add(&mut self, entries: Option<&EntrySet>) {
+        if let Some(entries) = entries {
+            let of_run = self.of_run.get_or_insert_with(|| Use { entries: EntrySet::default(), lack: Lack::Stops });
+            of_run.entries.unite(entries);
+        }
+    }
+
+    /// Bytes, about.
+    fn bytes(&self) -> u64 {
+        let stored = u64::from(self.place.frame.entry.stored_len);
+        stored - self.of_run.as_ref().map_or(0, |of_run| of_run.unneeded_bytes(&self.place))
+    }
 }

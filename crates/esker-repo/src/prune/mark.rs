@@ -7,14 +7,17 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use esker_format::engine::EngineRecord;
+use esker_format::entry_set::EntrySet;
 use esker_format::file_table::{FileRow, Node};
 use esker_format::manifest::Manifest;
 use esker_format::recipe::Piece;
+use esker_format::seal::ChunkKind;
 use esker_format::table::{SeenManifest, decode_piece};
 use esker_format::{ChunkId, ObjectId};
 
 use super::Observer;
 use super::marks::{Marks, PackMarks, Standing};
+use super::uses::{Use, Uses};
 use crate::error::{RepoError, Result};
 use crate::index::{Location, SharedIndex};
 use crate::manifests::{Backup, Standing as BackupStanding, read_engine};
@@ -38,6 +41,10 @@ pub(super) struct Marker {
     /// Needed chunks that only packs of other prunes' lists hold; with a value, those that only undecided backups need.
     only_doomed: ScratchMap,
     needs_rescue: bool,
+    /// Needed entries of runs.
+    pub(super) uses: Uses,
+    /// Runs of which forms that stay hold only a part of what is needed, with the entries that they lack.
+    lacking: Uses,
     /// Manifests that writers of the backups saw.
     pub(super) seen: BTreeSet<ObjectId>,
     /// Needed chunks, each once.
@@ -71,6 +78,8 @@ impl Marker {
             copies: repository.scratch_map(),
             only_doomed: repository.scratch_map(),
             needs_rescue: false,
+            uses: Uses::new(repository),
+            lacking: Uses::new(repository),
             seen: BTreeSet::new(),
             chunks: 0,
         })
@@ -154,7 +163,9 @@ impl Marker {
             })?;
             self.read(recipes, lack, |marker, piece, bytes| {
                 let decoded = Piece::decode(bytes).map_err(RepoError::object(format!("recipe piece {piece}")))?;
-                decoded.chunks().try_for_each(|chunk| marker.visit(&chunk.id, lack).map(drop))
+                decoded.chunks().try_for_each(|chunk| marker.visit_chunk(&chunk.id, chunk.kind, lack).map(drop))?;
+                let Piece::Blocks(blocks) = decoded else { return Ok(()) };
+                blocks.runs.iter().zip(blocks.used_entries()).try_for_each(|(run, used)| marker.uses.add(&run.id, &used, lack))
             })?;
         }
         Ok(())
@@ -193,10 +204,17 @@ impl Marker {
         Ok(new)
     }
 
-    /// Gives a chunk a home; whether it was not visited before.
+    /// Gives a chunk of a table or recipe a home; whether it was not visited before.
     fn visit(&mut self, chunk: &ChunkId, lack: Lack) -> Result<bool> {
-        let places = self.index.locate(chunk)?;
-        let Some(first) = places.first() else {
+        self.visit_chunk(chunk, ChunkKind::Table, lack)
+    }
+
+    /// Gives a chunk a home, but for a run of which forms may be one: which of them is decided when it is known what of it is
+    /// needed. Whether it was not visited before.
+    fn visit_chunk(&mut self, chunk: &ChunkId, kind: ChunkKind, lack: Lack) -> Result<bool> {
+        let (places, mut forms) = self.index.locate_with_forms(chunk)?;
+        forms.retain(|_| kind == ChunkKind::Run);
+        let Some(first) = places.first().or(forms.first()) else {
             let why = || "no pack in the store holds it".to_owned();
             return if lack == Lack::IsPassed { Ok(false) } else { Err(RepoError::ChunkLost { chunk: *chunk, why: why() }) };
         };
@@ -208,6 +226,7 @@ impl Marker {
             places.iter().filter(|place| marks.at(place).is_some_and(|pack| pack.standing == standing)).copied().collect()
         };
         match of(&self.marks, Standing::Free).as_slice() {
+            [] if !forms.is_empty() => {}
             [] => match of(&self.marks, Standing::Own).first() {
                 Some(place) => self.marks.keep(place),
                 None => {
@@ -218,7 +237,7 @@ impl Marker {
             [only] => self.marks.keep(only),
             _ => {}
         }
-        if places.len() > 1 {
+        if places.len() + forms.len() > 1 {
             self.copies.insert(&chunk.0)?;
         }
         Ok(true)
@@ -239,7 +258,87 @@ impl Marker {
             }
             Ok(())
         })?;
-        self.drop_redundant(observer)
+        self.drop_redundant(observer)?;
+        self.settle_runs(observer)?;
+        self.weigh_runs()
+    }
+
+    /// Makes forms the homes of runs that stand whole in no pack that stays for certain.
+    fn settle_runs(&mut self, observer: &dyn Observer) -> Result<()> {
+        let uses = std::mem::replace(&mut self.uses, Uses::new(self.reader.repository()));
+        let settled = uses.for_each(|run, needed| {
+            observer.check()?;
+            self.settle_run(&run, &needed)
+        });
+        self.uses = uses;
+        settled
+    }
+
+    fn settle_run(&mut self, run: &ChunkId, needed: &Use) -> Result<()> {
+        let (whole, forms) = self.index.locate_with_forms(run)?;
+        let standing = |place: &Location| self.marks.at(place).map(|pack| pack.standing);
+        if forms.is_empty() || whole.iter().any(|place| standing(place) == Some(Standing::Free)) {
+            return Ok(());
+        }
+        let mut free: Vec<Location> = forms.iter().filter(|place| standing(place) == Some(Standing::Free)).copied().collect();
+        if let ([only], true, [_]) = (free.as_slice(), whole.is_empty(), forms.as_slice()) {
+            // Nothing else is left of it, so nothing depends on what it holds.
+            self.marks.keep(only);
+            return Ok(());
+        }
+        free.sort_by_key(|place| (self.marks.at(place).map(PackMarks::name), place.frame.number));
+        let lacking = self.keep_forms(run, &needed.entries, &free)?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let others = forms.len() > free.len();
+        let own = whole.iter().find(|place| self.marks.at(place).is_some_and(|pack| pack.standing == Standing::Own));
+        match own {
+            Some(own) if lacking == needed.entries => self.marks.keep(own),
+            _ if own.is_some() || others || !whole.is_empty() => {
+                self.needs_rescue = true;
+                self.lacking.add(run, &lacking, needed.lack)?;
+            }
+            _ if needed.lack == Lack::Stops => {
+                let why = format!("{} of its entries stand in none of its forms", lacking.count());
+                return Err(RepoError::ChunkLost { chunk: *run, why });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Reads forms and makes those homes that hold what is needed, the one that holds most first; gives what none holds.
+    fn keep_forms(&mut self, run: &ChunkId, needed: &EntrySet, forms: &[Location]) -> Result<EntrySet> {
+        let mut held = Vec::new();
+        for place in forms {
+            match self.reader.read_form(&self.index, &mut self.context, run, place) {
+                Ok(form) => held.push((*place, form.held())),
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut lacking = needed.clone();
+        while !lacking.is_empty() {
+            let gain = |held: &EntrySet| lacking.count() - lacking.without(held).count();
+            // Of several that hold as much the first: the next prune must choose the same.
+            let best = held.iter().rev().max_by_key(|(_, held)| gain(held));
+            let Some((place, held)) = best.filter(|(_, held)| gain(held) > 0) else { break };
+            self.marks.keep(place);
+            lacking = lacking.without(held);
+        }
+        Ok(lacking)
+    }
+
+    /// Says of each pack how much of its runs nobody needs.
+    fn weigh_runs(&mut self) -> Result<()> {
+        let Self { marks, uses, index, .. } = self;
+        marks.forget_unneeded();
+        uses.for_each(|run, needed| {
+            let (whole, forms) = index.locate_with_forms(&run)?;
+            whole.iter().chain(&forms).for_each(|place| marks.note_unneeded(place, needed.unneeded_bytes(place)));
+            Ok(())
+        })
     }
 
     /// Moves homes until no pack stays only for chunks that other packs, which stay anyway, hold too. So what stays would stay
@@ -283,13 +382,15 @@ impl Marker {
     /// # Errors
     /// `Store`, `Cache`.
     pub(super) fn prove_homes(&mut self, going: &BTreeSet<ObjectId>, observer: &dyn Observer) -> Result<()> {
-        let Self { marks, copies, index, reader, context, only_doomed, needs_rescue, .. } = self;
+        let Self { marks, copies, index, reader, context, only_doomed, needs_rescue, uses, lacking, .. } = self;
         let mut saved: Vec<Location> = Vec::new();
         copies.for_each(|chunk, _| {
             observer.check()?;
-            let places = index.locate(&chunk_id(chunk)?)?;
+            let (whole, forms) = index.locate_with_forms(&chunk_id(chunk)?)?;
+            let places = whole.into_iter().chain(forms);
+            // Forms that are homes were all read when they were chosen.
             let (homes, given_up): (Vec<Location>, Vec<Location>) =
-                places.into_iter().partition(|place| marks.at(place).is_some_and(|pack| pack.is_home(place.frame.number)));
+                places.partition(|place| marks.at(place).is_some_and(|pack| pack.is_home(place.frame.number)));
             if !given_up.iter().any(|place| marks.at(place).is_some_and(|pack| going.contains(&pack.name().id))) {
                 return Ok(());
             }
@@ -305,7 +406,13 @@ impl Marker {
                 match marks.at(&place).map(|pack| pack.standing) {
                     Some(Standing::Others) => {
                         *needs_rescue = true;
-                        only_doomed.put(chunk, &[1])?;
+                        match place.frame.entry.form {
+                            None => only_doomed.put(chunk, &[1])?,
+                            Some(form) => {
+                                let needed = uses.of(&form.run)?;
+                                needed.map_or(Ok(()), |needed| lacking.add(&form.run, &needed.entries, Lack::IsPassed))?;
+                            }
+                        }
                     }
                     _ => saved.push(place),
                 }
@@ -319,6 +426,15 @@ impl Marker {
     /// Whether needed chunks stand in packs of other prunes' lists alone.
     pub(super) fn needs_rescue(&self) -> bool {
         self.needs_rescue
+    }
+
+    /// Gives each run of which forms that stay lack something to `take`, once, with what they lack.
+    ///
+    /// # Errors
+    /// What `take` returns.
+    pub(super) fn take_lacking(&mut self, take: impl FnMut(ChunkId, Use) -> Result<()>) -> Result<()> {
+        let taken = std::mem::replace(&mut self.lacking, Uses::new(self.reader.repository()));
+        taken.for_each(take)
     }
 
     /// Gives each such chunk to `take`, once.

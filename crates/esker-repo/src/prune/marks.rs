@@ -34,6 +34,10 @@ pub(super) struct PackMarks {
     pub(super) live_bytes: u64,
     /// How many there are.
     pub(super) live_frames: u32,
+    /// Bytes of those that hold entries of runs which nobody needs, about.
+    pub(super) unneeded_of_runs: u64,
+    /// How many of them would be rewritten as sparse forms.
+    pub(super) sparse_frames: u32,
 }
 
 /// All packs.
@@ -47,7 +51,7 @@ pub(super) struct Marks {
 
 impl PackMarks {
     fn new(entry: PackEntry, standing: Standing) -> Self {
-        Self { entry, standing, seen: Vec::new(), homes: Vec::new(), live_bytes: 0, live_frames: 0 }
+        Self { entry, standing, seen: Vec::new(), homes: Vec::new(), live_bytes: 0, live_frames: 0, unneeded_of_runs: 0, sparse_frames: 0 }
     }
 
     /// Its name.
@@ -67,7 +71,7 @@ impl PackMarks {
 
     /// Forgets its homes: what they held stands elsewhere now.
     pub(super) fn clear_homes(&mut self) {
-        (self.live_bytes, self.live_frames) = (0, 0);
+        (self.live_bytes, self.live_frames, self.unneeded_of_runs, self.sparse_frames) = (0, 0, 0, 0);
         self.homes.clear();
     }
 }
@@ -130,6 +134,20 @@ impl Marks {
             pack.live_bytes += u64::from(place.frame.entry.stored_len);
             pack.live_frames += 1;
         }
+    }
+
+    /// Notes how many bytes of a home hold what nobody needs.
+    pub(super) fn note_unneeded(&mut self, place: &Location, bytes: u64) {
+        let pack = self.by_number.get(&place.pack).and_then(|at| self.packs.get_mut(*at));
+        if let Some(pack) = pack.filter(|pack| bytes > 0 && pack.is_home(place.frame.number)) {
+            pack.unneeded_of_runs += bytes;
+            pack.sparse_frames += 1;
+        }
+    }
+
+    /// Forgets what was noted so.
+    pub(super) fn forget_unneeded(&mut self) {
+        self.packs.iter_mut().for_each(|pack| (pack.unneeded_of_runs, pack.sparse_frames) = (0, 0));
     }
 
     /// A pack that this prune wrote, all of it needed.

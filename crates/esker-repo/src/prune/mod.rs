@@ -15,6 +15,7 @@ mod report;
 mod rescue;
 mod segments;
 mod staging;
+mod uses;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -25,10 +26,12 @@ use std::time::Duration;
 use esker_format::audit::{Deed, Event};
 use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
 use esker_format::layout::{ObjectKind, PackName, object_path};
+use esker_format::seal::ChunkKind;
 use esker_format::{ObjectId, SessionId};
 
 use crate::environment::random;
 use crate::error::{RepoError, Result};
+use crate::index::Location;
 use crate::listing::{Listing, ids};
 use crate::manifests::Backups;
 use crate::repository::Repository;
@@ -283,8 +286,11 @@ impl Prune<'_> {
             return Ok(());
         }
         self.observer.step("rewriting");
-        let mut rescue = Rescue::begin(self.repository, marker, self.session)?;
+        let rewritten = || plan.packs.iter().filter(|pack| pack.why == Why::MostlyUnneeded);
+        let makes_forms = marker.needs_rescue() || rewritten().any(|pack| pack.sparse_runs > 0);
+        let mut rescue = Rescue::begin(self.repository, marker, self.session, makes_forms)?;
         marker.take_only_doomed(|chunk, lack| rescue.chunk(&chunk, lack))?;
+        marker.take_lacking(|run, lacking| rescue.run(&run, &lacking))?;
         let mut emptied = Vec::new();
         for pack in plan.packs.iter().filter(|pack| pack.why == Why::MostlyUnneeded) {
             self.observer.check()?;
@@ -294,13 +300,20 @@ impl Prune<'_> {
                 Err(error) if error.is_damage() => continue,
                 Err(error) => return Err(error),
             };
-            let frames: Vec<_> = table.frames().filter(|frame| marks.is_home(frame.number)).collect();
+            let mut frames = Vec::new();
+            for frame in table.frames().filter(|frame| marks.is_home(frame.number)) {
+                let place = Location { pack: marks.entry.number, frame };
+                let is_run = matches!(frame.entry.kind, ChunkKind::Run | ChunkKind::SparseRun);
+                let needed = if is_run { marker.uses.of(&frame.entry.stands_for())? } else { None };
+                frames.push((frame, needed.filter(|needed| needed.unneeded_bytes(&place) > 0).map(|needed| needed.entries)));
+            }
             if rescue.frames(&marks.entry, &frames)? {
                 emptied.push(pack.name);
             }
         }
         plan.packs.retain(|pack| pack.why != Why::MostlyUnneeded || emptied.contains(&pack.name));
         self.report.rewritten_chunks += rescue.chunks;
+        self.report.sparse_runs += rescue.forms;
         for pack in rescue.finish()? {
             let entry = plan::entry_of(&pack);
             self.report.written_bytes += entry.bytes;
@@ -369,9 +382,11 @@ impl Prune<'_> {
         looked.nobody_is_missing(self.repository, &marker)?;
         marker.prove_homes(&own, self.observer)?;
         if marker.needs_rescue() {
-            let mut rescue = Rescue::begin(self.repository, &marker, self.session)?;
+            let mut rescue = Rescue::begin(self.repository, &marker, self.session, true)?;
             marker.take_only_doomed(|chunk, lack| rescue.chunk(&chunk, lack))?;
+            marker.take_lacking(|run, lacking| rescue.run(&run, &lacking))?;
             self.report.rewritten_chunks += rescue.chunks;
+            self.report.sparse_runs += rescue.forms;
             self.report.written_bytes += rescue.finish()?.iter().map(|pack| pack.table.bytes()).sum::<u64>();
         }
         // What an interrupted job left and nobody indexed is relied upon from here on.

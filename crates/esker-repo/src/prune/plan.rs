@@ -36,8 +36,10 @@ pub struct PackPlan {
     pub name: PackName,
     /// Its bytes.
     pub bytes: u64,
-    /// Bytes of it that backups need, and that are written again.
+    /// Bytes of it that backups need, and that are written again; about, where runs become sparse.
     pub needed_bytes: u64,
+    /// Runs of it that are written again as sparse forms.
+    pub sparse_runs: u32,
     /// Why.
     pub why: Why,
 }
@@ -78,7 +80,7 @@ impl Plan {
         };
         let mut sparse = Vec::new();
         for pack in marker.marks.packs().filter(|pack| view.listing.packs.contains_key(&pack.name())) {
-            plan.needed_bytes += pack.live_bytes;
+            plan.needed_bytes += pack.needed_bytes();
             match pack.standing {
                 Standing::Others => plan.add(pack, Why::LeftOver),
                 Standing::Absent | Standing::Own => {}
@@ -102,20 +104,21 @@ impl Plan {
     fn choose_sparse(&mut self, mut sparse: Vec<&PackMarks>, repack: &Repack) {
         let is_sparse = |pack: &&PackMarks| pack.unneeded_bytes() * 100 >= pack.entry.bytes * u64::from(repack.dead_percent.max(1));
         sparse.retain(is_sparse);
-        sparse.sort_by_key(|pack| (pack.live_bytes * 1_000_000 / pack.entry.bytes.max(1), pack.name()));
+        sparse.sort_by_key(|pack| (pack.needed_bytes() * 1_000_000 / pack.entry.bytes.max(1), pack.name()));
         let mut left = repack.bytes_max;
         for pack in sparse {
-            if pack.live_bytes > left {
+            if pack.needed_bytes() > left {
                 continue;
             }
-            left -= pack.live_bytes;
+            left -= pack.needed_bytes();
             self.unneeded_kept_bytes = self.unneeded_kept_bytes.saturating_sub(pack.unneeded_bytes());
             self.add(pack, Why::MostlyUnneeded);
         }
     }
 
     fn add(&mut self, pack: &PackMarks, why: Why) {
-        self.packs.push(PackPlan { name: pack.name(), bytes: pack.entry.bytes, needed_bytes: pack.live_bytes, why });
+        let (bytes, needed_bytes, sparse_runs) = (pack.entry.bytes, pack.needed_bytes(), pack.sparse_frames);
+        self.packs.push(PackPlan { name: pack.name(), bytes, needed_bytes, sparse_runs, why });
     }
 
     /// Packs that were rewritten are told as such, and what is needed as it stood before.
@@ -138,12 +141,17 @@ impl Plan {
 }
 
 impl PackMarks {
+    /// Bytes that backups need.
+    pub(super) fn needed_bytes(&self) -> u64 {
+        self.live_bytes.saturating_sub(self.unneeded_of_runs)
+    }
+
     /// Bytes that no backup needs, about: what rewriting the pack would free.
     pub(super) fn unneeded_bytes(&self) -> u64 {
         let overhead = PACK_OVERHEAD + u64::from(self.live_frames) * FRAME_OVERHEAD;
-        match self.live_frames == self.entry.frames {
+        match self.live_frames == self.entry.frames && self.sparse_frames == 0 {
             true => 0,
-            false => self.entry.bytes.saturating_sub(self.live_bytes + overhead),
+            false => self.entry.bytes.saturating_sub(self.needed_bytes() + overhead),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Pruned {
     pub taken_back: u64,
     /// Chunks that were written again.
     pub rewritten_chunks: u64,
+    /// Runs of those that were written as sparse forms.
+    pub sparse_runs: u64,
     /// Bytes written for that, and for index segments.
     pub written_bytes: u64,
     /// Sessions that were taken for dead.

@@ -37,34 +37,130 @@ struct Rewriter<'a> {
     outcome: Rewritten,
 }
 
+/// What a segment says, without its frames.
+struct Outline {
+    id: ObjectId,
+    size: u64,
+    /// Of what it stands for and itself, what backups say they wrote.
+    told: BTreeSet<ObjectId>,
+    replaces: BTreeSet<ObjectId>,
+    /// Its packs that stay.
+    packs: BTreeSet<PackName>,
+    /// Whether all of them do.
+    is_whole: bool,
+}
+
+/// What becomes of a segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// All that it names is named by one that stays, or is written.
+    Goes,
+    /// It is written again without the packs that go.
+    IsWritten,
+}
+
 /// Writes segments that name what those of the listing name, without packs that go or are not listed.
 ///
 /// # Errors
 /// `Store`; `Object` for a segment of a newer format.
 pub(super) fn rewrite(repository: &Repository, listing: &Listing, go: &BTreeSet<ObjectId>, told: &BTreeSet<ObjectId>) -> Result<Rewritten> {
-    let mut rewriter =
-        Rewriter { repository, told, pending: IndexSegment::default(), named: BTreeSet::new(), frames: 0, outcome: Rewritten::default() };
     let stays = |name: &PackName| listing.packs.contains_key(name) && !go.contains(&name.id);
-    // How often each pack is named. A reader passes over what is replaced, so whatever replaces a segment must name all of
-    // it that stays: two segments that overlap are put together, neither is dropped because of the other.
-    let mut named: BTreeMap<PackName, usize> = BTreeMap::new();
-    for id in listing.segments.keys() {
-        for pack in read(repository, id)?.into_iter().flat_map(|segment| segment.packs) {
-            *named.entry(pack.name).or_default() += 1;
-        }
-    }
+    let mut outlines = Vec::new();
     for (id, size) in &listing.segments {
         let Some(segment) = read(repository, id)? else { continue };
-        let is_newer = |pack: &IndexedPack| pack.table.format > formats::newest(pack.name.kind.object_kind());
-        let is_good = segment.packs.iter().all(|pack| stays(&pack.name) && named.get(&pack.name) == Some(&1));
-        if (is_good && !segment.packs.is_empty()) || segment.packs.iter().any(is_newer) {
+        if segment.packs.iter().any(|pack| pack.table.format > formats::newest(pack.name.kind.object_kind())) {
             continue;
         }
-        rewriter.outcome.stale.push((*id, *size));
-        rewriter.take(*id, segment, stays)?;
+        let replaces: BTreeSet<ObjectId> = segment.replaces.iter().copied().collect();
+        let told = replaces.iter().chain([id]).filter(|id| told.contains(id)).copied().collect();
+        let packs: BTreeSet<PackName> = segment.packs.iter().map(|pack| pack.name).filter(stays).collect();
+        let is_whole = packs.len() == segment.packs.len();
+        outlines.push(Outline { id: *id, size: *size, told, replaces, packs, is_whole });
+    }
+    outlines.sort_by_key(|outline| (std::cmp::Reverse(outline.size), outline.id));
+    let fates = fates(&outlines);
+    let mut rewriter =
+        Rewriter { repository, told, pending: IndexSegment::default(), named: BTreeSet::new(), frames: 0, outcome: Rewritten::default() };
+    for (outline, _) in outlines.iter().zip(&fates).filter(|(_, fate)| **fate != Fate::Stays) {
+        rewriter.outcome.stale.push((outline.id, outline.size));
+    }
+    let written = outlines.iter().zip(&fates).filter(|(_, fate)| **fate == Fate::IsWritten).map(|(outline, _)| outline);
+    for group in groups(written.collect()) {
+        for outline in group {
+            // One that another prune replaced since is not deleted here without being read.
+            match read(repository, &outline.id)? {
+                Some(segment) => rewriter.take(outline.id, segment, stays),
+                None => rewriter.outcome.stale.retain(|(id, _)| *id != outline.id),
+            }
+        }
+        rewriter.flush_if_full()?;
     }
     rewriter.flush()?;
     Ok(rewriter.outcome)
+}
+
+/// Decides, the largest first: one of which all packs stay, none of them named by a larger one, stays. A smaller one goes if
+/// nobody need be told where its packs are named, or the one that names them tells. All others are written again, with those
+/// they overlap: whatever replaces a segment must name all of it that stays, so that a reader may pass it over.
+fn fates(outlines: &[Outline]) -> Vec<Fate> {
+    let mut fates = vec![Fate::IsWritten; outlines.len()];
+    let mut owners: BTreeMap<PackName, usize> = BTreeMap::new();
+    for (number, outline) in outlines.iter().enumerate() {
+        let named_by: BTreeSet<Option<usize>> = outline.packs.iter().map(|pack| owners.get(pack).copied()).collect();
+        let is_free = named_by.iter().all(Option::is_none);
+        if is_free && outline.is_whole && !outline.packs.is_empty() {
+            owners.extend(outline.packs.iter().map(|pack| (*pack, number)));
+        }
+        let fate = match Vec::from_iter(named_by).as_slice() {
+            _ if is_free && outline.is_whole && !outline.packs.is_empty() => Fate::Stays,
+            // What it named is gone; backups that wrote it are told so by a segment that replaces it.
+            [] if outline.told.is_empty() => Fate::Goes,
+            [Some(owner)] if outlines.get(*owner).is_some_and(|owner| outline.told.is_subset(&owner.replaces)) => Fate::Goes,
+            named_by if !named_by.is_empty() && !named_by.contains(&None) && outline.told.is_empty() => Fate::Goes,
+            _ => Fate::IsWritten,
+        };
+        if let Some(slot) = fates.get_mut(number) {
+            *slot = fate;
+        }
+    }
+    // What is written must not overlap with what stays.
+    loop {
+        let is_written = |number: usize| fates.get(number) == Some(&Fate::IsWritten);
+        let written: BTreeSet<PackName> = outlines
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| is_written(*number))
+            .flat_map(|(_, outline)| outline.packs.iter().copied())
+            .collect();
+        let overlaps: BTreeSet<usize> =
+            written.iter().filter_map(|pack| owners.get(pack).copied()).filter(|owner| !is_written(*owner)).collect();
+        if overlaps.is_empty() {
+            return fates;
+        }
+        for owner in overlaps {
+            if let Some(slot) = fates.get_mut(owner) {
+                *slot = Fate::IsWritten;
+            }
+        }
+        // Those that went because of one that is written now are told of by what is written for it.
+    }
+}
+
+/// Segments that share packs, directly or through others, together.
+fn groups(outlines: Vec<&Outline>) -> Vec<Vec<&Outline>> {
+    let mut groups: Vec<(BTreeSet<PackName>, Vec<&Outline>)> = Vec::new();
+    for outline in outlines {
+        let (shared, apart): (Vec<_>, Vec<_>) = groups.into_iter().partition(|(packs, _)| !packs.is_disjoint(&outline.packs));
+        let mut group = (outline.packs.clone(), vec![outline]);
+        for (packs, others) in shared {
+            group.0.extend(packs);
+            group.1.extend(others);
+        }
+        groups = apart;
+        groups.push(group);
+    }
+    groups.into_iter().map(|(_, outlines)| outlines).collect()
 }
 
 /// A segment; none if another prune has replaced it or it is damaged: what cannot be read is not deleted.
@@ -77,7 +173,7 @@ fn read(repository: &Repository, id: &ObjectId) -> Result<Option<IndexSegment>> 
 }
 
 impl Rewriter<'_> {
-    fn take(&mut self, id: ObjectId, segment: IndexSegment, stays: impl Fn(&PackName) -> bool) -> Result<()> {
+    fn take(&mut self, id: ObjectId, segment: IndexSegment, stays: impl Fn(&PackName) -> bool) {
         let replaced = segment.replaces.into_iter().chain([id]).filter(|id| self.told.contains(id));
         self.pending.replaces.extend(replaced);
         for pack in segment.packs.into_iter().filter(|pack| stays(&pack.name)) {
@@ -86,6 +182,9 @@ impl Rewriter<'_> {
                 self.pending.packs.push(pack);
             }
         }
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
         if self.frames >= SEGMENT_FRAMES { self.flush() } else { Ok(()) }
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use esker_format::ChunkId;
 use esker_format::run::Run;
+use esker_format::sparse_run::decode_any;
 
 /// Bytes of memory of the runs that the merges of a group keep.
 pub(super) const RECENT_BYTES: usize = 96 << 20;
@@ -42,12 +43,18 @@ impl RecentRuns {
         Some(Arc::clone(&recent.run))
     }
 
-    /// The run of these bytes, `None` if they are none. It stays here; those used longest ago go.
+    /// The run, or what its form holds, of these bytes; `None` if they are neither. It stays here.
     pub(super) fn decode(&self, id: &ChunkId, bytes: &[u8]) -> Option<Arc<Run>> {
-        let run = Arc::new(Run::decode(bytes).ok()?);
+        let run = Arc::new(decode_any(Run::default(), id, bytes).ok()?);
+        self.keep(id, &run);
+        Some(run)
+    }
+
+    /// A run stays here; those used longest ago go.
+    pub(super) fn keep(&self, id: &ChunkId, run: &Arc<Run>) {
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         runs.uses += 1;
-        let recent = Recent { run: Arc::clone(&run), last_use: runs.uses };
+        let recent = Recent { run: Arc::clone(run), last_use: runs.uses };
         runs.bytes += run.memory_bytes();
         if let Some(before) = runs.by_id.insert(*id, recent) {
             runs.bytes -= before.run.memory_bytes();
@@ -58,7 +65,6 @@ impl RecentRuns {
                 runs.bytes -= gone.run.memory_bytes();
             }
         }
-        Some(run)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What one thread of a merge stores and reads with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use esker_dedup::sorted::{ChunkStore, SortedError};
 use esker_format::ChunkId;
 use esker_format::run::Run;
 use esker_format::seal::ChunkKind;
+use esker_format::sparse_run::is_form;
 use esker_format::table_recipe::ChunkUse;
 use esker_repo::reader::ReadContext;
 use esker_repo::{Claim, Repository, Writer};
@@ -57,13 +58,20 @@ impl ChunkStore for Worker<'_> {
     type Error = OpsError;
 
     fn load_run(&mut self, id: &ChunkId) -> Result<Option<Arc<Run>>> {
-        if !self.writer.holds(id)? {
+        let is_whole = self.writer.holds(id)?;
+        if !is_whole && !self.writer.has_forms(id)? {
             return Ok(None);
         }
         if let Some(run) = self.recent.get(id) {
             return Ok(Some(run));
         }
+        if !is_whole {
+            // Nothing is copied from it but entries of forms that this writer sees.
+            let held = self.writer.held_of(&mut self.context, id)?.map(Arc::new);
+            return Ok(held.inspect(|held| self.recent.keep(id, held)));
+        }
         match self.writer.reader().read(&mut self.context, id) {
+            Ok(bytes) if is_form(&bytes) => Ok(None),
             Ok(bytes) => Ok(self.recent.decode(id, &bytes)),
             Err(error) if error.is_damage() => {
                 self.writer.mistrust(id);
@@ -74,20 +82,27 @@ impl ChunkStore for Worker<'_> {
     }
 
     fn load_runs(&mut self, ids: &[ChunkId]) -> Result<Vec<Option<Arc<Run>>>> {
-        let (mut runs, mut wanted) = (HashMap::new(), Vec::with_capacity(ids.len()));
+        let (mut runs, mut wanted, mut forms) = (HashMap::new(), Vec::with_capacity(ids.len()), HashSet::new());
         for id in ids {
-            if self.writer.holds(id)? {
-                match self.recent.get(id) {
-                    Some(run) => drop(runs.insert(*id, run)),
-                    None => wanted.push(*id),
-                }
+            let is_whole = self.writer.holds(id)?;
+            if !is_whole && !self.writer.has_forms(id)? {
+                continue;
+            }
+            match self.recent.get(id) {
+                Some(run) => drop(runs.insert(*id, run)),
+                None => wanted.push(*id),
+            }
+            if !is_whole {
+                forms.insert(*id);
             }
         }
         let reader = self.writer.reader();
         let ordered = reader.in_store_order(wanted)?;
         let recent = self.recent;
-        let read = reader.read_each::<OpsError, _>(&mut self.context, &ordered, |position, _, bytes| {
-            if let Some(id) = ordered.get(position) {
+        let read = reader.read_each::<OpsError, _>(&mut self.context, &ordered, |position, place, bytes| {
+            let Some(id) = ordered.get(position) else { return Ok(()) };
+            // A form that was not read where this writer sees it may have entries that do not exist for it.
+            if place.is_some() || !(forms.contains(id) || is_form(bytes)) {
                 runs.extend(recent.decode(id, bytes).map(|run| (*id, run)));
             }
             Ok(())
@@ -96,7 +111,7 @@ impl ChunkStore for Worker<'_> {
             Err(error) if !error.is_damage() => Err(error),
             // One of them is lost: each by itself.
             Err(_) => ids.iter().map(|id| self.load_run(id)).collect(),
-            Ok(()) => Ok(ids.iter().map(|id| runs.get(id).cloned()).collect()),
+            Ok(()) => ids.iter().map(|id| runs.get(id).map_or_else(|| self.load_run(id), |run| Ok(Some(Arc::clone(run))))).collect(),
         }
     }
 
