@@ -49,7 +49,7 @@ const OPEN_TRIES: u32 = 5;
 /// Packs kept in memory, at most.
 const KNOWN_PACKS_MAX: usize = 4096;
 /// The layout of the rows; a cache of another layout stands in another folder.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 
 /// A pack as the index knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
