@@ -99,7 +99,7 @@ fn every_verb_speaks_json_with_its_documented_keys() {
     result_has_keys(&forgot, "dry_run kept forgotten");
     has_keys(&forgot["forgotten"][0], DECISION);
     let pruned = "dry_run packs deleted_bytes written_bytes packs_before bytes_before needed_chunks needed_bytes unneeded_kept_bytes \
-        at_work_packs at_work_bytes refused taken_back rewritten_chunks would_wait_for fenced waited_ms swept_files swept_bytes duration_ms";
+        at_work_packs at_work_bytes refused taken_back rewritten_chunks sparse_runs would_wait_for fenced waited_ms swept_files swept_bytes duration_ms";
     let planned = esker.json(&["prune", "--dry-run"], 0);
     result_has_keys(&planned, pruned);
     has_keys(&planned["packs"][0], "pack bytes needed_bytes why");
