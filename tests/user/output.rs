@@ -102,7 +102,7 @@ fn every_verb_speaks_json_with_its_documented_keys() {
         at_work_packs at_work_bytes refused taken_back rewritten_chunks sparse_runs would_wait_for fenced waited_ms swept_files swept_bytes duration_ms";
     let planned = esker.json(&["prune", "--dry-run"], 0);
     result_has_keys(&planned, pruned);
-    has_keys(&planned["packs"][0], "pack bytes needed_bytes why");
+    has_keys(&planned["packs"][0], "pack bytes needed_bytes sparse_runs why");
     let pack = planned["packs"][0]["pack"].as_str().unwrap();
     let explained = "pack bytes needed_bytes only_here_bytes needed_by session is_at_work doomed_lists verdict";
     result_has_keys(&esker.json(&["prune", "--explain", pack], 0), explained);
