@@ -57,7 +57,9 @@ impl Check<'_> {
             packs.iter().filter(|pack| self.index.is_orphan(pack.number)).map(|pack| pack.name).collect()
         };
         for name in orphans {
-            if written.contains(&name.id) {
+            if self.doomed.contains(&name.id) {
+                self.notice(name.path(), "a prune that did not end was deleting it", "nothing to do: the next esker prune goes on");
+            } else if written.contains(&name.id) {
                 self.damage(name.path(), "no index segment names it although a backup wrote it: a segment is lost", help_for("index"));
             } else {
                 self.notice(name.path(), "left by an interrupted job", "nothing to do: the next esker backup reuses it");
