@@ -31,6 +31,8 @@ struct Rewriter<'a> {
     /// Segments that backups say they wrote: only of those it must be told what became of them.
     told: &'a BTreeSet<ObjectId>,
     pending: IndexSegment,
+    /// Segments that `pending` is written for: another prune that sees both must delete those, not this one.
+    rewritten: BTreeSet<ObjectId>,
     /// Packs that `pending` names.
     named: BTreeSet<PackName>,
     frames: usize,
@@ -78,10 +80,19 @@ pub(super) fn rewrite(repository: &Repository, listing: &Listing, go: &BTreeSet<
         let is_whole = packs.len() == segment.packs.len();
         outlines.push(Outline { id: *id, size: *size, told, replaces, packs, is_whole });
     }
-    outlines.sort_by_key(|outline| (std::cmp::Reverse(outline.size), outline.id));
+    // What another one replaces comes last and does not stay in its place: the prune that wrote that one deletes it.
+    let replaced: BTreeSet<ObjectId> = outlines.iter().flat_map(|outline| outline.replaces.iter().copied()).collect();
+    outlines.sort_by_key(|outline| (replaced.contains(&outline.id), std::cmp::Reverse(outline.size), outline.id));
     let fates = fates(&outlines);
-    let mut rewriter =
-        Rewriter { repository, told, pending: IndexSegment::default(), named: BTreeSet::new(), frames: 0, outcome: Rewritten::default() };
+    let mut rewriter = Rewriter {
+        repository,
+        told,
+        pending: IndexSegment::default(),
+        rewritten: BTreeSet::new(),
+        named: BTreeSet::new(),
+        frames: 0,
+        outcome: Rewritten::default(),
+    };
     for (outline, _) in outlines.iter().zip(&fates).filter(|(_, fate)| **fate != Fate::Stays) {
         rewriter.outcome.stale.push((outline.id, outline.size));
     }
@@ -100,7 +111,7 @@ pub(super) fn rewrite(repository: &Repository, listing: &Listing, go: &BTreeSet<
     Ok(rewriter.outcome)
 }
 
-/// Decides, the largest first: one of which all packs stay, none of them named by a larger one, stays. A smaller one goes if
+/// Decides, the largest first and what others replace last: one of which all packs stay, none of them named by a larger one, stays. A smaller one goes if
 /// nobody need be told where its packs are named, or the one that names them tells. All others are written again, with those
 /// they overlap: whatever replaces a segment must name all of it that stays, so that a reader may pass it over.
 fn fates(outlines: &[Outline]) -> Vec<Fate> {
@@ -176,6 +187,7 @@ impl Rewriter<'_> {
     fn take(&mut self, id: ObjectId, segment: IndexSegment, stays: impl Fn(&PackName) -> bool) {
         let replaced = segment.replaces.into_iter().chain([id]).filter(|id| self.told.contains(id));
         self.pending.replaces.extend(replaced);
+        self.rewritten.insert(id);
         for pack in segment.packs.into_iter().filter(|pack| stays(&pack.name)) {
             if self.named.insert(pack.name) {
                 self.frames += pack.table.frames.len();
@@ -189,9 +201,13 @@ impl Rewriter<'_> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let segment = std::mem::take(&mut self.pending);
+        let mut segment = std::mem::take(&mut self.pending);
+        let rewritten = std::mem::take(&mut self.rewritten);
         self.frames = 0;
         self.named.clear();
+        if !segment.packs.is_empty() {
+            segment.replaces.extend(rewritten.into_iter().filter(|id| !self.told.contains(id)));
+        }
         if segment.packs.is_empty() && segment.replaces.is_empty() {
             return Ok(());
         }
