@@ -8,8 +8,8 @@ use crate::entry_set::EntrySet;
 use crate::error::{FormatError, Result};
 use crate::ids::ChunkId;
 use crate::limits::{
-    BUILT_NUMBERS_MAX, CHUNK_PLAIN_MAX, DICTIONARY_MAX, FILE_MAX, INLINE_MAX, LIST_MAX, PIECE_FORMS_MAX, RECIPE_OPS_MAX, RUN_KEYS_MAX,
-    TABLE_REST_MAX, TIMESTAMP_MAX,
+    BUILT_NUMBERS_MAX, CHUNK_PLAIN_MAX, DICTIONARY_MAX, FILE_MAX, INLINE_MAX, LIST_MAX, PIECE_FORMS_MAX, RECIPE_OPS_MAX, RUN_ENTRIES_MAX,
+    RUN_KEYS_MAX, TABLE_REST_MAX, TIMESTAMP_MAX,
 };
 use crate::run::{KeyOrder, shared_len};
 use crate::trailers::{read_sequences, write_sequences};
@@ -169,19 +169,21 @@ pub struct TableRest {
 }
 
 impl TableBlocks {
-    /// The entries that it copies of each of its runs, in their order.
-    pub fn used_entries(&self) -> Vec<EntrySet> {
-        let mut used = vec![EntrySet::default(); self.runs.len()];
-        for copy in &self.copies {
-            if let Some(entries) = used.get_mut(copy.run as usize) {
-                entries.insert(copy.start, copy.count);
+    /// The entries that it copies of each of its runs, in their order. One set at a time: together they may take far more than
+    /// the piece.
+    pub fn used_entries(&self) -> impl Iterator<Item = EntrySet> + use<> {
+        let mut copies: Vec<(u32, u32, u32)> = self.copies.iter().map(|copy| (copy.run, copy.start, copy.count)).collect();
+        copies.sort_unstable();
+        let mut copies = copies.into_iter().peekable();
+        (0..self.runs.len()).map(move |run| {
+            let mut entries = EntrySet::default();
+            while let Some((_, start, count)) = copies.next_if(|(of, ..)| *of as usize == run) {
+                entries.insert(start, count);
             }
-        }
-        used
+            entries
+        })
     }
-}
 
-impl TableBlocks {
     /// Entries of its blocks.
     pub fn entries(&self) -> u64 {
         self.trailers.iter().map(|(_, count)| u64::from(*count)).sum()
@@ -218,6 +220,10 @@ impl TableBlocks {
         }
         let mut used = 0;
         for copy in &self.copies {
+            let end = u64::from(copy.start) + u64::from(copy.count);
+            if end > RUN_ENTRIES_MAX as u64 {
+                return Err(over("entries of a run", end, RUN_ENTRIES_MAX as u64));
+            }
             match copy.run.cmp(&used) {
                 std::cmp::Ordering::Less => {}
                 std::cmp::Ordering::Equal => used += 1,

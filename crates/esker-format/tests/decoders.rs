@@ -14,7 +14,7 @@ use esker_format::formats::{FIRST, newest};
 use esker_format::index_segment::{IndexSegment, IndexedPack};
 use esker_format::key::{KeyObject, parse_recovery, print_recovery};
 use esker_format::layout::{ObjectKind, PackKind, PackName};
-use esker_format::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN};
+use esker_format::limits::{PACK_TARGET_MAX, PACK_TARGET_MIN, RUN_ENTRIES_MAX};
 use esker_format::manifest::{HostRecord, Manifest, Origin, Totals};
 use esker_format::note::Note;
 use esker_format::pack::{Codec, FormOf, FrameDecoder, FrameEncoder, FrameEntry, FrameOpener, FrameTable, PackBuilder, slice_of};
@@ -158,7 +158,7 @@ fn block_form() -> impl Strategy<Value = BlockForm> {
 fn table_blocks() -> impl Strategy<Value = TableBlocks> {
     let heads = (any::<[u8; 32]>(), 0..=1u64 << 60, order(), 0..=4u8, checksums());
     let lists = (vec(block_form(), 1..4), vec(chunk_use(), 0..3), vec((any::<[u8; 32]>(), vec(0..3u8, 0..6)), 1..4));
-    let copies = vec((any::<prop::sample::Index>(), any::<u32>(), 1..1000u32, 0..3u8, any::<u64>()), 0..8);
+    let copies = vec((any::<prop::sample::Index>(), 0..RUN_ENTRIES_MAX as u32 - 1000, 1..1000u32, 0..3u8, any::<u64>()), 0..8);
     (heads, lists, copies, vec(1..1000u32, 0..4)).prop_map(|((hash, offset, order, timestamp_size, checksums), lists, rows, zeros)| {
         let (forms, kept, runs) = lists;
         let mut piece = TableBlocks { hash, offset, order, timestamp_size, checksums, forms, ..TableBlocks::default() };

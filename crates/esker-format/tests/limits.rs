@@ -552,6 +552,9 @@ fn the_counts_of_a_piece_over_runs_agree() {
     for (number, change) in changes.into_iter().enumerate() {
         assert!(is_bad(blocks(change)), "change {number}");
     }
+    let run_end = u32::try_from(RUN_ENTRIES_MAX).unwrap();
+    assert!(is_over(blocks(|piece| piece.copies[0].start = run_end)), "an entry that no run can have");
+    assert!(is_over(blocks(|piece| piece.copies[0].start = u32::MAX)));
     assert!(is_bad(blocks(|piece| piece.forms[0].compression = 1)), "a compression type without an encoder");
     assert!(is_bad(blocks(|piece| piece.forms[1].compression = 0)), "an encoder without a compression type");
     assert!(is_bad(blocks(|piece| piece.checksums = Checksums { kind: 5, base_context: 0 })));
