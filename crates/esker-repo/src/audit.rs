@@ -6,7 +6,6 @@
 //! protected by a later one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use esker_format::audit::{AuditRecord, Deed, Event, KeyFact};
 use esker_format::layout::{ObjectKind, object_path};
@@ -186,35 +185,19 @@ pub struct Log {
 }
 
 impl Repository {
-    /// Reads the whole log, with so many requests at once.
+    /// Reads the whole log.
     ///
     /// # Errors
     /// `Store`.
-    pub fn read_log(&self, workers: usize) -> Result<Log> {
-        let listed: Vec<ObjectId> = ids(&self.store, ObjectKind::Audit)?.into_keys().collect();
-        let next = AtomicUsize::new(0);
-        let read = || -> Result<Log> {
-            let mut log = Log::default();
-            while let Some(id) = listed.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match self.read_object::<AuditRecord>(ObjectKind::Audit, id) {
-                    Ok(record) => drop(log.records.insert(*id, record)),
-                    Err(error) if error.is_damage() => drop(log.damaged.insert(*id, error)),
-                    Err(error) => return Err(error),
-                }
+    pub fn read_log(&self) -> Result<Log> {
+        let mut log = Log::default();
+        for (id, read) in self.read_objects(ObjectKind::Audit, ids(&self.store, ObjectKind::Audit)?.into_keys()) {
+            match read {
+                Ok(record) => drop(log.records.insert(id, record)),
+                Err(error) if error.is_damage() => drop(log.damaged.insert(id, error)),
+                Err(error) => return Err(error),
             }
-            Ok(log)
-        };
-        std::thread::scope(|scope| {
-            let workers = workers.min(listed.len());
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(read)).collect();
-            let panicked = |_| Err(RepoError::Internal("a reading thread panicked".into()));
-            let mut log = read()?;
-            for other in others {
-                let read = other.join().unwrap_or_else(panicked)?;
-                log.records.extend(read.records);
-                log.damaged.extend(read.damaged);
-            }
-            Ok(log)
-        })
+        }
+        Ok(log)
     }
 }

@@ -25,9 +25,6 @@ use account::Holdings;
 use order::Graph;
 use trust::{Worth, judge};
 
-/// Requests at once that read records: most of the time goes into waiting for the store.
-pub(crate) const READERS: usize = 16;
-
 /// What to audit.
 #[derive(Debug, Clone, Default)]
 pub struct AuditRequest {
@@ -152,7 +149,7 @@ pub fn audit(repository: &Arc<Repository>, request: &AuditRequest, job: &Job) ->
     let started = Instant::now();
     job.progress.phase("reading the log", 0);
     let holdings = if request.log_only { None } else { Some(Holdings::of(repository)?) };
-    let log = repository.read_log(READERS)?;
+    let log = repository.read_log()?;
     job.progress.finish();
     let audit = Audit::of(repository, log);
     let mut findings = audit.findings_of_log(repository, request);
