@@ -5,13 +5,11 @@ use std::collections::HashMap;
 
 use esker_format::ChunkId;
 use esker_format::engine::EngineRecord;
-use esker_format::entry_set::EntrySet;
 use esker_format::file_table::{FileRow, Node};
 use esker_format::manifest::Manifest;
 use esker_format::recipe::{NamedChunk, Piece};
 use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, TableType, decode_piece, decode_single};
-use esker_format::table_recipe::Copy;
 use esker_repo::RepoError;
 use esker_repo::reader::{ChunkReader, ReadContext};
 
@@ -26,16 +24,7 @@ pub(super) struct Pairs<'a> {
     contexts: [ReadContext; 2],
 }
 
-/// What a recipe piece appends, and what it names.
-struct Named {
-    len: u64,
-    chunks: Vec<NamedChunk>,
-    /// Of blocks, what is copied from which run.
-    copies: Vec<Copy>,
-    used: Vec<(ChunkId, EntrySet)>,
-}
-
-type Recipes = HashMap<ChunkId, Named>;
+type Recipes = HashMap<ChunkId, Piece>;
 
 impl<'a> Pairs<'a> {
     pub fn new(mover: &'a Mover<'a>) -> Result<Self> {
@@ -119,7 +108,7 @@ impl<'a> Pairs<'a> {
         let [context, other] = &mut self.contexts;
         mover.read_batches(context, unknown, RECIPE_BATCH_BYTES, |read| {
             let ids: Vec<(ChunkId, ChunkId)> = read.iter().filter_map(|(old, _)| Some((*old, pairs.remove(old)?))).collect();
-            let a: Recipes = read.iter().filter_map(|(id, bytes)| Some((*id, named(bytes)?))).collect();
+            let a: Recipes = read.iter().filter_map(|(id, bytes)| Some((*id, Piece::decode(bytes).ok()?))).collect();
             let b = read_recipes(mover.writer.reader(), other, ids.iter().map(|(_, new)| *new).collect())?;
             ids.iter().try_for_each(|(old, new)| match (a.get(old), b.get(new)) {
                 (Some(a), Some(b)) => learn_recipe(mover, (old, a), (new, b)),
@@ -144,26 +133,29 @@ impl<'a> Pairs<'a> {
 }
 
 /// The same chunks in the same order: one is called so, the other so.
-fn learn_recipe(mover: &Mover<'_>, (old, a): (&ChunkId, &Named), (new, b): (&ChunkId, &Named)) -> Result<()> {
+fn learn_recipe(mover: &Mover<'_>, (old, a): (&ChunkId, &Piece), (new, b): (&ChunkId, &Piece)) -> Result<()> {
     let alike = |(a, b): (&NamedChunk, &NamedChunk)| (a.kind, a.len) == (b.kind, b.len);
-    if (a.len, a.chunks.len()) != (b.len, b.chunks.len()) || !a.chunks.iter().zip(&b.chunks).all(alike) {
+    let (of_a, of_b): (Vec<NamedChunk>, Vec<NamedChunk>) = (a.chunks().collect(), b.chunks().collect());
+    if (a.len(), of_a.len()) != (b.len(), of_b.len()) || !of_a.iter().zip(&of_b).all(alike) {
         return Ok(());
     }
     let there = |chunk: &ChunkId| mover.writer.exists(chunk).map_err(OpsError::within(mover.target));
     let mut whole = there(new)?.is_some();
-    for (x, y) in a.chunks.iter().zip(&b.chunks).filter(|(x, _)| x.kind != ChunkKind::Run) {
+    for (x, y) in of_a.iter().zip(&of_b).filter(|(x, _)| x.kind != ChunkKind::Run) {
         if there(&y.id)?.is_some() {
             mover.memo.prove(&x.id, y.id, Sums::default())?;
         } else {
             whole = false;
         }
     }
-    let mut context = ReadContext::new()?;
-    for ((x, _), (y, used)) in a.used.iter().zip(&b.used) {
-        whole &= mover.writer.holds_entries(&mut context, y, used).map_err(OpsError::within(mover.target))?;
-        learn_run(mover, x, y, a.copies == b.copies)?;
+    if let (Piece::Blocks(a), Piece::Blocks(b)) = (a, b) {
+        let mut context = ReadContext::new()?;
+        for ((x, y), used) in a.runs.iter().zip(&b.runs).zip(b.used_entries()) {
+            whole &= mover.writer.holds_entries(&mut context, &y.id, &used).map_err(OpsError::within(mover.target))?;
+            learn_run(mover, &x.id, &y.id, a.copies == b.copies)?;
+        }
     }
-    let sums = Sums { bytes: a.len, chunks: a.chunks.len() as u64, ..Sums::default() };
+    let sums = Sums { bytes: a.len(), chunks: of_a.len() as u64, ..Sums::default() };
     if whole { mover.memo.prove(old, *new, sums) } else { Ok(()) }
 }
 
@@ -185,24 +177,11 @@ fn learn_run(mover: &Mover<'_>, old: &ChunkId, new: &ChunkId, alike: bool) -> Re
     }
 }
 
-fn named(bytes: &[u8]) -> Option<Named> {
-    let piece = Piece::decode(bytes).ok()?;
-    let (len, chunks) = (piece.len(), piece.chunks().collect());
-    let (copies, used) = match piece {
-        Piece::Blocks(blocks) => {
-            let used = blocks.runs.iter().map(|run| run.id).zip(blocks.used_entries()).collect();
-            (blocks.copies, used)
-        }
-        _ => Default::default(),
-    };
-    Some(Named { len, chunks, copies, used })
-}
-
 fn read_recipes(reader: &ChunkReader, context: &mut ReadContext, ids: Vec<ChunkId>) -> Result<Recipes> {
     let ids = reader.in_store_order(ids).map_err(OpsError::within(reader.repository()))?;
     let mut recipes = HashMap::new();
     let read = reader.read_each::<RepoError, _>(context, &ids, |position, _, bytes| {
-        recipes.extend(ids.get(position).and_then(|id| Some((*id, named(bytes)?))));
+        recipes.extend(ids.get(position).and_then(|id| Some((*id, Piece::decode(bytes).ok()?))));
         Ok(())
     });
     unless_damaged(reader, read)?;
