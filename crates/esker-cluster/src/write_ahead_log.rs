@@ -88,7 +88,7 @@ fn read_batch(record: &[u8], take: &mut dyn FnMut(Logged<'_>)) -> std::result::R
                 let key = fields.string().ok_or_else(cut)?;
                 let value = if has_value { fields.string().ok_or_else(cut)? } else { &[] };
                 take(Logged { family, sequence, kind, key, value });
-                sequence += 1;
+                sequence = sequence.checked_add(1).ok_or_else(|| "it counts beyond the last sequence number".to_owned())?;
             }
             Tag::Note => drop(fields.string().ok_or_else(cut)?.len()),
             Tag::Nothing => {}
@@ -113,6 +113,12 @@ mod tests {
             found.push((entry.family, entry.sequence, entry.kind, entry.key.to_vec(), entry.value.to_vec()));
         })?;
         Ok(found)
+    }
+
+    #[test]
+    fn a_batch_at_the_last_sequence_number_is_refused() {
+        let record = [&u64::MAX.to_le_bytes()[..], &1u32.to_le_bytes(), b"\x01\x01a\x01v"].concat();
+        assert!(all(&record).unwrap_err().contains("sequence number"));
     }
 
     #[test]

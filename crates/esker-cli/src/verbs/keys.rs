@@ -61,7 +61,7 @@ fn diff_text(difference: &KeyDiff) -> String {
     } else {
         let cells = |names: [String; 3], counts: &KeyCounts| -> Vec<String> {
             let numbers = [counts.added, counts.changed, counts.deleted].map(|count| count.to_string());
-            let bytes = [counts.added_bytes + counts.changed_bytes, counts.deleted_bytes].map(human::bytes);
+            let bytes = [counts.added_bytes.saturating_add(counts.changed_bytes), counts.deleted_bytes].map(human::bytes);
             names.into_iter().chain(numbers).chain(bytes).chain([counts.undecided.to_string()]).collect()
         };
         let mut rows: Vec<Vec<String>> = difference

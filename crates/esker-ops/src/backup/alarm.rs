@@ -12,10 +12,10 @@ const NEW_PERCENT: u64 = 90;
 /// Names what is odd about a backup of these hosts, measured by the one before it, which has this label.
 pub(super) fn alarms(label: &str, before: &[HostRecord], hosts: &[HostRecord], totals: &Totals) -> Vec<String> {
     let mut alarms = Vec::new();
-    let mut known_bytes = 0;
+    let mut known_bytes = 0u64;
     for host in hosts {
         let Some(earlier) = before.iter().find(|earlier| earlier.name == host.name) else { continue };
-        known_bytes += earlier.bytes;
+        known_bytes = known_bytes.saturating_add(earlier.bytes);
         if earlier.bytes >= BYTES_MIN && host.bytes < earlier.bytes / SHRUNK {
             alarms.push(format!(
                 "host {} has {} bytes where backup {} had {}: was data dropped, or another folder given? Keep that backup",

@@ -27,7 +27,7 @@ pub(super) fn place_of(index: &[u8], files: &BlobFiles) -> (Vec<u8>, u64) {
     let (_, behind) = varint(rest);
     let (bytes, _) = varint(behind);
     match (index.first(), files.get(&number)) {
-        (Some(1), Some(file)) => ([&file.hash, rest].concat(), bytes),
+        (Some(1), Some(file)) => ([&file.hash, rest].concat(), bytes.min(file.size)),
         _ => (index.to_vec(), 0),
     }
 }

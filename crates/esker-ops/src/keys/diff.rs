@@ -147,15 +147,15 @@ impl KeyCounts {
             Comparison::Equal => {}
             Comparison::Added => {
                 self.added += 1;
-                self.added_bytes += bytes(difference.second);
+                self.added_bytes = self.added_bytes.saturating_add(bytes(difference.second));
             }
             Comparison::Changed => {
                 self.changed += 1;
-                self.changed_bytes += bytes(difference.second);
+                self.changed_bytes = self.changed_bytes.saturating_add(bytes(difference.second));
             }
             Comparison::Deleted => {
                 self.deleted += 1;
-                self.deleted_bytes += bytes(difference.first);
+                self.deleted_bytes = self.deleted_bytes.saturating_add(bytes(difference.first));
             }
             Comparison::Undecided => self.undecided += 1,
         }
@@ -163,11 +163,11 @@ impl KeyCounts {
 
     fn plus(&mut self, more: &Self) {
         self.added += more.added;
-        self.added_bytes += more.added_bytes;
+        self.added_bytes = self.added_bytes.saturating_add(more.added_bytes);
         self.changed += more.changed;
-        self.changed_bytes += more.changed_bytes;
+        self.changed_bytes = self.changed_bytes.saturating_add(more.changed_bytes);
         self.deleted += more.deleted;
-        self.deleted_bytes += more.deleted_bytes;
+        self.deleted_bytes = self.deleted_bytes.saturating_add(more.deleted_bytes);
         self.undecided += more.undecided;
     }
 }

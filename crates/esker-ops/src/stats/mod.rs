@@ -121,7 +121,8 @@ impl Sums {
         let index = reader.index();
         for host in &backup.manifest.hosts {
             let host_number = self.host(&host.name);
-            *self.logical_by_host.entry(host_number).or_default() += host.bytes;
+            let logical = self.logical_by_host.entry(host_number).or_default();
+            *logical = logical.saturating_add(host.bytes);
             let users = Users::of(number, host_number).encode();
             let mut need = |piece: &ChunkId| need(&mut self.chunks, &index, piece, &users);
             backup.manifest.seen.pieces.iter().try_for_each(&mut need)?;
@@ -183,7 +184,7 @@ impl Sums {
         })?;
         stats.unneeded_bytes = stats.data_pack_bytes.saturating_add(stats.meta_bytes).saturating_sub(stats.needed_bytes);
         for ((number, backup), stored) in (0u32..).zip(backups).zip(by_backup.sums().chain(std::iter::repeat(0))) {
-            stats.logical_bytes += backup.manifest.totals.bytes;
+            stats.logical_bytes = stats.logical_bytes.saturating_add(backup.manifest.totals.bytes);
             if only.is_none_or(|id| id == backup.id) {
                 let unique = unique_by_backup.get(&number).copied().unwrap_or_default();
                 let id = Some(backup.id.to_string());
