@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use esker_format::entry_set::EntrySet;
 use esker_format::layout::PackName;
-use esker_format::pack::{FormOf, FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
+use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
 use esker_format::run::Run;
 use esker_format::{ChunkId, FormatError, sparse_run};
 
@@ -215,7 +215,12 @@ impl ChunkReader {
                 };
                 match first_try {
                     Ok(plain) => take(position + offset, place.filter(|_| is_first), plain)?,
-                    Err(first) => take(position + offset, None, &self.read_anywhere(context, chunk, first)?)?,
+                    Err(first) => {
+                        if place.is_some() {
+                            self.windows.clear();
+                        }
+                        take(position + offset, None, &self.read_anywhere(context, chunk, first)?)?;
+                    }
                 }
             }
         }
@@ -401,19 +406,15 @@ impl ChunkReader {
         let damaged = |source| RepoError::Object { path: pack.name.path(), source };
         let sealed = sealed.map_err(damaged)?;
         let opener = self.opener(&pack)?;
-        let plain = opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(damaged)?;
-        match place.frame.entry.form {
-            Some(FormOf { run, .. }) if sparse_run::run_of(plain).ok() != Some(run) => Err(damaged(FormatError::WrongContent { id: run })),
-            _ => Ok(plain),
-        }
+        opener.open(&self.repository.sealing, &place.frame, sealed, &mut context.decoder).map_err(damaged)
     }
 
     /// Tries every place of a chunk, then looks at the store afresh and tries again.
     fn read_anywhere(&self, context: &mut ReadContext, chunk: &ChunkId, first: RepoError) -> Result<Vec<u8>> {
-        self.windows.clear();
         let mut faults = Vec::new();
         for fresh in [false, true] {
             if fresh {
+                self.windows.clear();
                 self.refresh()?;
             }
             let index = self.index();

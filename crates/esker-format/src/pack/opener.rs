@@ -4,6 +4,7 @@ use super::{Frame, FrameDecoder, PackHead};
 use crate::error::{FormatError, Result};
 use crate::layout::PackKind;
 use crate::seal::{SALT_LEN, Sealer, Sealing};
+use crate::sparse_run::form_of;
 
 /// Opens the frames of one pack.
 pub struct FrameOpener {
@@ -27,13 +28,7 @@ impl FrameOpener {
     /// # Errors
     /// `Damaged`, `Codec`, `WrongContent`.
     pub fn open<'a>(&self, sealing: &Sealing, frame: &Frame, sealed: &'a mut [u8], decoder: &'a mut FrameDecoder) -> Result<&'a [u8]> {
-        let body = self.sealer.open(frame.part(), &frame.aad(&self.head), sealed, "frame")?;
-        let plain = decoder.decode(frame.entry.codec, body, frame.entry.plain_len as usize)?;
-        if sealing.chunk_id(frame.entry.kind, plain) == frame.entry.chunk {
-            Ok(plain)
-        } else {
-            Err(FormatError::WrongContent { id: frame.entry.chunk })
-        }
+        self.open_both(sealing, frame, sealed, decoder).map(|(_, plain)| plain)
     }
 
     /// The body of a frame as it was compressed, for another pack; checked as `open` does.
@@ -41,10 +36,22 @@ impl FrameOpener {
     /// # Errors
     /// As `open`.
     pub fn open_body(&self, sealing: &Sealing, frame: &Frame, sealed: &mut [u8], decoder: &mut FrameDecoder) -> Result<Vec<u8>> {
-        let body = self.sealer.open(frame.part(), &frame.aad(&self.head), sealed, "frame")?;
+        self.open_both(sealing, frame, sealed, decoder).map(|(body, _)| body.to_vec())
+    }
+
+    /// The body of a frame, and what it is of: the chunk of that id, and of a sparse form what the frame says that it holds.
+    fn open_both<'a>(
+        &self,
+        sealing: &Sealing,
+        frame: &Frame,
+        sealed: &'a mut [u8],
+        decoder: &'a mut FrameDecoder,
+    ) -> Result<(&'a [u8], &'a [u8])> {
+        let body: &[u8] = self.sealer.open(frame.part(), &frame.aad(&self.head), sealed, "frame")?;
         let plain = decoder.decode(frame.entry.codec, body, frame.entry.plain_len as usize)?;
-        if sealing.chunk_id(frame.entry.kind, plain) == frame.entry.chunk {
-            Ok(body.to_vec())
+        let is_the_form = |form| form_of(plain).is_ok_and(|found| found == form);
+        if sealing.chunk_id(frame.entry.kind, plain) == frame.entry.chunk && frame.entry.form.is_none_or(is_the_form) {
+            Ok((body, plain))
         } else {
             Err(FormatError::WrongContent { id: frame.entry.chunk })
         }
