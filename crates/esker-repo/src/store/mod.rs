@@ -29,7 +29,7 @@ use futures::executor::block_on;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
-use object_store::{Attribute, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutOptions};
+use object_store::{Attribute, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutOptions};
 use tokio::runtime::Runtime;
 
 use crate::error::{RepoError, Result};
@@ -318,9 +318,10 @@ impl Store {
     /// `Store`.
     pub fn list(&self, folder: &str) -> Result<Vec<Listed>> {
         let prefix = (!folder.is_empty()).then(|| ObjectPath::from(folder));
-        let mut found: Vec<Listed> = self.run(RequestKind::List, folder, |store, _| async move {
-            store.list(prefix.as_ref()).map_ok(|meta| Listed { path: meta.location.to_string(), size: meta.size }).try_collect().await
-        })?;
+        // No object is nearly as long; what a store claims must not overflow a sum.
+        let listed = |meta: ObjectMeta| Listed { path: meta.location.to_string(), size: meta.size.min(u64::from(u32::MAX)) };
+        let mut found: Vec<Listed> =
+            self.run(RequestKind::List, folder, |store, _| async move { store.list(prefix.as_ref()).map_ok(listed).try_collect().await })?;
         found.sort();
         Ok(found)
     }
