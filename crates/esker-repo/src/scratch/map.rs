@@ -92,9 +92,10 @@ impl ScratchMap {
             Rows::OnDisk(database) => database.put(key, value),
             Rows::InMemory { rows: in_memory, bytes } => {
                 *bytes += ROW_BYTES + key.len() + value.len();
-                let is_full = *bytes > MEMORY_BYTES_MAX;
-                in_memory.insert(key.to_vec(), value.to_vec());
-                if is_full {
+                if let Some(before) = in_memory.insert(key.to_vec(), value.to_vec()) {
+                    *bytes -= ROW_BYTES + key.len() + before.len();
+                }
+                if *bytes > MEMORY_BYTES_MAX {
                     let database = Database::new(&self.cache)?;
                     in_memory.iter().try_for_each(|(key, value)| database.put(key, value))?;
                     *rows = Rows::OnDisk(database);
