@@ -190,3 +190,21 @@ fn a_held_backup_is_forgotten_neither_by_name_nor_by_policy_until_it_is_released
     assert_eq!(esker.labels(), Vec::<String>::new());
     esker.run(&["fsck"]).exits(0);
 }
+
+#[test]
+fn an_id_that_is_no_backup_s_or_was_forgotten_before_is_not_forgotten() {
+    let esker = Esker::plain(&[]);
+    let source = esker.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "text").unwrap();
+    esker.run(&["backup", "--label", "one", "--host", &host("h", &source)]).exits(4);
+    esker.run(&["backup", "--label", "two", "--host", &host("h", &source)]).exits(4);
+    let pack = fs::read_dir(esker.repo().join("packs/meta")).unwrap().next().unwrap().unwrap().path();
+    let pack = fs::read_dir(pack).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    esker.run(&["forget", &pack]).exits(2);
+    let two = names(&esker.json(&["list"], 0)["backups"], "id").pop().unwrap();
+    esker.run(&["forget", &two]).exits(0);
+    esker.run(&["forget", &two]).exits(2);
+    let never_seen = "ab".repeat(32);
+    esker.run(&["forget", &never_seen]).exits(0);
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use esker_format::ObjectId;
 use esker_format::verification::Level;
 use esker_repo::Repository;
+use esker_repo::listing::Listing;
 use esker_repo::manifests::{Backup, Backups, Standing};
 use esker_repo::notes::{NoteState, Verifications};
 use esker_repo::session::Session;
@@ -155,7 +156,7 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
                 }
                 // A manifest that cannot be read, or that the store lost, has no label; its id still names it.
                 // One that this client never saw is named by its whole id.
-                Err(error) => match lost(&unreadable, name) {
+                Err(error) => match lost(repository, &backups, &unreadable, name)? {
                     Some(id) => {
                         let reasons = vec!["unreadable or lost".to_owned()];
                         let (id_text, nothing) = (id.to_string(), String::new());
@@ -182,10 +183,16 @@ pub fn forget(repository: &Arc<Repository>, request: &ForgetRequest) -> Result<F
     Ok(report)
 }
 
-/// A backup that cannot be read, or that is gone, by the beginning of its id, or by all of it.
-fn lost(unreadable: &[ObjectId], name: &str) -> Option<ObjectId> {
-    let known = unreadable.iter().find(|id| name.len() >= 8 && id.to_string().starts_with(name)).copied();
-    known.or_else(|| ObjectId::from_hex(name).ok())
+/// A backup that cannot be read, or that is gone, by the beginning of its id, or by all of it. Not what is known to be no
+/// backup: a record would excuse the loss of a pack of that name.
+fn lost(repository: &Repository, backups: &Backups, unreadable: &[ObjectId], name: &str) -> Result<Option<ObjectId>> {
+    if let Some(known) = unreadable.iter().find(|id| name.len() >= 8 && id.to_string().starts_with(name)) {
+        return Ok(Some(*known));
+    }
+    let Ok(id) = ObjectId::from_hex(name) else { return Ok(None) };
+    let is_pack = backups.found.iter().any(|backup| backup.manifest.packs.contains(&id))
+        || Listing::read(repository.store())?.packs.keys().any(|pack| pack.id == id);
+    Ok((!is_pack && !repository.forgotten()?.contains_key(&id)).then_some(id))
 }
 
 /// Backups that were found whole at level files or deeper, and not damaged since.
