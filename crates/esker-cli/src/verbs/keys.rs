@@ -155,11 +155,10 @@ fn positions(partition: &PartitionReplicas) -> String {
 }
 
 fn divergence_text(partition: &PartitionReplicas, divergence: &Divergence) -> String {
-    let differs = divergence.only_first + divergence.only_second + divergence.different > 0 || divergence.other_term;
-    let what = if differs { "DAMAGE" } else { "unknown" };
+    let (what, differ) = if divergence.differs() { ("DAMAGE", "differ") } else { ("unknown", "may differ") };
     let (first, second) = (human::text(&divergence.first), human::text(&divergence.second));
     let mut text = format!(
-        "{what} {}: {first} and {second} differ at commit id {}: {} only on {first}, {} only on {second}, {} different",
+        "{what} {}: {first} and {second} {differ} at commit id {}: {} only on {first}, {} only on {second}, {} different",
         name(partition),
         divergence.commit_id,
         divergence.only_first,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use esker_format::engine::{EngineRecord, PartitionScheme, ReplicaRow};
 use esker_repo::Repository;
+use esker_repo::manifests::Backup;
 use esker_repo::reader::ChunkReader;
 use serde::Serialize;
 
@@ -114,7 +115,8 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    fn differs(&self) -> bool {
+    /// Whether the two differ; if not, it is not known.
+    pub fn differs(&self) -> bool {
         self.other_term || self.only_first + self.only_second + self.different > 0
     }
 }
@@ -162,14 +164,18 @@ type Pairs = BTreeMap<(usize, usize), BTreeSet<u32>>;
 pub fn compare_replicas(repository: &Arc<Repository>, backup: Option<&str>, protect: bool, job: &Job) -> Result<ReplicasReport> {
     let backup = find_among(&repository.backups()?, backup.unwrap_or(LATEST))?;
     let protection = if protect { Protection::begin(repository, "fsck") } else { Protection::none() };
+    let outcome = compare_all(repository, &backup, job);
+    let is_bad = outcome.as_ref().map_or_else(OpsError::is_damage, ReplicasReport::is_diverged);
+    if is_bad && protection.is_lost()? {
+        return Err(OpsError::Overtaken("check"));
+    }
+    outcome.map(|report| ReplicasReport { protected: protection.is_on(), ..report })
+}
+
+fn compare_all(repository: &Arc<Repository>, backup: &Backup, job: &Job) -> Result<ReplicasReport> {
     let reader = ChunkReader::open(repository)?;
     let store = Store::new(&reader, job)?;
-    let mut report = ReplicasReport {
-        backup: backup.manifest.label.clone(),
-        id: backup.id.to_string(),
-        protected: protection.is_on(),
-        ..ReplicasReport::default()
-    };
+    let mut report = ReplicasReport { backup: backup.manifest.label.clone(), id: backup.id.to_string(), ..ReplicasReport::default() };
     let mut spaces: BTreeMap<Option<String>, Vec<Holder>> = BTreeMap::new();
     for host in &backup.manifest.hosts {
         for id in &host.engines {
@@ -188,9 +194,6 @@ pub fn compare_replicas(repository: &Arc<Repository>, backup: Option<&str>, prot
         Space { store: &store, space, holders }.compare(&mut report)?;
     }
     report.read_bytes = store.read_bytes();
-    if report.is_diverged() && protection.is_lost()? {
-        return Err(OpsError::Overtaken("check"));
-    }
     Ok(report)
 }
 
