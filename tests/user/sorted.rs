@@ -10,20 +10,12 @@ use esker_testkit::tree::tree_bytes;
 use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, DBCompressionType, Options};
 use serde_json::{Value, json};
 
-use crate::kit::{Esker, Host, Shelf, assert_restored, checkpoint_of, host, noise, number, small_engine};
+use crate::kit::{Esker, Host, Shelf, assert_restored, checkpoint_of, comes_back, host, noise, number, small_engine};
 
 #[track_caller]
 fn back_up(esker: &Esker, folder: &Path, label: &str, more: &[&str]) -> Value {
     let host = host("h", folder);
     esker.json(&[&["backup", "--host", &host, "--label", label, "--reread-share", "0"], more].concat(), 0)
-}
-
-#[track_caller]
-fn comes_back(esker: &Esker, label: &str, folder: &Path) {
-    let target = tempfile::tempdir_in(esker.folder()).unwrap();
-    let target = target.path().join("t");
-    esker.run(&["restore", label, "--target", target.to_str().unwrap()]).exits(0);
-    assert_restored(folder, &target.join("h"), &[]);
 }
 
 fn tables(folder: &Path) -> BTreeSet<String> {

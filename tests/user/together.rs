@@ -83,16 +83,6 @@ fn two_backups_at_once_with_one_label_are_both_kept_or_one_is_refused() {
     }
 }
 
-/// A repository in memory with one backup, `one`, of a folder with a file.
-fn shelf() -> (Shelf, std::path::PathBuf) {
-    let shelf = Shelf::new(None, 1_800_000_000_000);
-    let source = shelf.path("source");
-    fs::create_dir(&source).unwrap();
-    fs::write(source.join("file"), noise(1, 5000)).unwrap();
-    shelf.backup("one", &source).unwrap();
-    (shelf, source)
-}
-
 fn packs(repository: &Repository, kind: PackKind) -> Vec<esker_format::layout::PackName> {
     Listing::read(repository.store()).unwrap().packs.into_keys().filter(|name| name.kind == kind).collect()
 }
@@ -114,7 +104,7 @@ fn fence(repository: &Arc<Repository>, session: SessionId) {
 #[test]
 fn what_a_prune_has_doomed_does_not_exist_for_the_next_writer() {
     for kinds in [&[PackKind::Data][..], &[PackKind::Meta], &[PackKind::Data, PackKind::Meta]] {
-        let (shelf, source) = shelf();
+        let (shelf, source) = Shelf::with_one_backup();
         let repository = shelf.open();
         let doomed: Vec<_> = kinds.iter().flat_map(|kind| packs(&repository, *kind)).collect();
         doom(&repository, &doomed);
@@ -137,7 +127,7 @@ fn what_a_prune_has_doomed_does_not_exist_for_the_next_writer() {
 
 #[test]
 fn a_writer_that_was_taken_for_dead_does_not_commit() {
-    let (shelf, source) = shelf();
+    let (shelf, source) = Shelf::with_one_backup();
     fs::write(source.join("new"), noise(2, 5000)).unwrap();
     let repository = shelf.open();
     let prune = Arc::clone(&repository);
@@ -166,7 +156,7 @@ fn standing(shelf: &Shelf) -> Standing {
 
 #[test]
 fn a_fenced_backup_counts_while_all_that_it_needs_is_kept() {
-    let (shelf, source) = shelf();
+    let (shelf, source) = Shelf::with_one_backup();
     let repository = shelf.open();
     let session = repository.backups().unwrap().found[0].manifest.session;
     fence(&repository, session);

@@ -12,6 +12,8 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, Options};
 use tempfile::TempDir;
 
+use super::esker::Esker;
+
 /// `NAME=FOLDER`, as `--host` takes it.
 pub fn host(name: &str, folder: &Path) -> String {
     format!("{name}={}", folder.display())
@@ -91,4 +93,13 @@ pub fn quick_folder() -> TempDir {
     let has_room = rustix::fs::statvfs(memory).is_ok_and(|state| state.f_bavail * state.f_frsize >= MEMORY_NEEDED);
     let in_memory = if has_room { make(memory).ok() } else { None };
     in_memory.unwrap_or_else(|| make(&std::env::temp_dir()).unwrap())
+}
+
+/// The backup's host `h` is restored as this folder.
+#[track_caller]
+pub fn comes_back(esker: &Esker, label: &str, folder: &Path) {
+    let target = tempfile::tempdir_in(esker.folder()).unwrap();
+    let target = target.path().join("t");
+    esker.run(&["restore", label, "--target", target.to_str().unwrap()]).exits(0);
+    assert_restored(folder, &target.join("h"), &[]);
 }

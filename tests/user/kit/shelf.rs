@@ -1,6 +1,7 @@
 //! Repositories in memory, and the verbs behind the binary with an injected clock and store.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -22,6 +23,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::TempDir;
+
+use super::hosts::noise;
 
 /// A clock that stands where it is put, and randomness from a seed.
 pub struct TestEnvironment {
@@ -74,6 +77,16 @@ impl Shelf {
         };
         Repository::init(Store::new(Arc::clone(&shelf.store), "shelf").unwrap(), &init, shelf.options()).unwrap();
         shelf
+    }
+
+    /// One with a backup, `one`, of a folder with a file, and that folder.
+    pub fn with_one_backup() -> (Self, PathBuf) {
+        let shelf = Self::new(None, 1_800_000_000_000);
+        let source = shelf.path("source");
+        fs::create_dir(&source).unwrap();
+        fs::write(source.join("file"), noise(1, 5000)).unwrap();
+        shelf.backup("one", &source).unwrap();
+        (shelf, source)
     }
 
     /// What stands in this store, seen by a client that never saw it before.
