@@ -55,6 +55,7 @@ pub struct PackUser {
 pub fn explain(repository: &Arc<Repository>, pack: &str, job: &Job) -> Result<PackExplanation> {
     let told = Told { job, phase: Default::default() };
     let found = look(repository, pack, &told)?;
+    drop(told);
     let found = found
         .ok_or_else(|| OpsError::usage(format!("no pack, or several, are called {pack:?}: give its path or 8 or more digits of its id")))?;
     let verdict = verdict(&found);

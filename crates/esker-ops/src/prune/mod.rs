@@ -94,7 +94,7 @@ pub struct PackLine {
     pub needed_bytes: u64,
     /// Runs of it that are written again as sparse forms.
     pub sparse_runs: u32,
-    /// `unneeded`: no backup needs anything of it; `mostly unneeded`: the rest is written again; `left over`: an earlier
+    /// `unneeded`: no backup needs anything of it; `needed in part`: the rest is written again; `left over`: an earlier
     /// prune did not finish.
     pub why: &'static str,
 }
@@ -142,7 +142,7 @@ pub fn prune(repository: &Arc<Repository>, request: &PruneRequest, job: &Job) ->
     } else {
         PruneReport::done(run(repository, &options, &told)?)
     };
-    told.end();
+    drop(told);
     report.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(report)
 }
@@ -197,7 +197,7 @@ impl PackLine {
     fn of(pack: &PackPlan) -> Self {
         let why = match pack.why {
             Why::Unneeded => "unneeded",
-            Why::MostlyUnneeded => "mostly unneeded",
+            Why::NeededInPart => "needed in part",
             Why::LeftOver => "left over",
         };
         Self { pack: pack.name.path(), bytes: pack.bytes, needed_bytes: pack.needed_bytes, sparse_runs: pack.sparse_runs, why }
@@ -238,6 +238,12 @@ impl Told<'_> {
         self.end();
         self.job.progress.phase(name, 0);
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

@@ -147,7 +147,7 @@ struct Looked {
 }
 
 impl Looked {
-    /// Looks, and stops if something is amiss (section g of the design).
+    /// Looks, and stops if something is amiss (docs/concurrency.md, Prune).
     fn at(repository: &Arc<Repository>, observer: &dyn Observer) -> Result<Self> {
         observer.check()?;
         let records = ids(&repository.store, ObjectKind::Forgotten)?.into_keys().collect();
@@ -282,17 +282,17 @@ impl Prune<'_> {
 
     /// Copies needed chunks of packs that are to go. A pack of which not all that is needed reads whole stays.
     fn rescue(&mut self, marker: &mut Marker, plan: &mut Plan) -> Result<()> {
-        if !marker.needs_rescue() && plan.packs.iter().all(|pack| pack.why != Why::MostlyUnneeded) {
+        if !marker.needs_rescue() && plan.packs.iter().all(|pack| pack.why != Why::NeededInPart) {
             return Ok(());
         }
         self.observer.step("rewriting");
-        let rewritten = || plan.packs.iter().filter(|pack| pack.why == Why::MostlyUnneeded);
+        let rewritten = || plan.packs.iter().filter(|pack| pack.why == Why::NeededInPart);
         let makes_forms = marker.needs_rescue() || rewritten().any(|pack| pack.sparse_runs > 0);
         let mut rescue = Rescue::begin(self.repository, marker, self.session, makes_forms)?;
         marker.take_only_doomed(|chunk, lack| rescue.chunk(&chunk, lack))?;
         marker.take_lacking(|run, lacking| rescue.run(&run, &lacking))?;
         let mut emptied = Vec::new();
-        for pack in plan.packs.iter().filter(|pack| pack.why == Why::MostlyUnneeded) {
+        for pack in plan.packs.iter().filter(|pack| pack.why == Why::NeededInPart) {
             self.observer.check()?;
             let Some(marks) = marker.marks.pack(&pack.name.id) else { continue };
             let table = match self.repository.read_frame_table(&pack.name, pack.bytes) {
@@ -311,7 +311,7 @@ impl Prune<'_> {
                 emptied.push(pack.name);
             }
         }
-        plan.packs.retain(|pack| pack.why != Why::MostlyUnneeded || emptied.contains(&pack.name));
+        plan.packs.retain(|pack| pack.why != Why::NeededInPart || emptied.contains(&pack.name));
         self.report.rewritten_chunks += rescue.chunks;
         self.report.sparse_runs += rescue.forms;
         for pack in rescue.finish()? {
@@ -421,8 +421,8 @@ impl Prune<'_> {
         self.report.refused.extend(locked);
         self.report.delete(&packs, &segments);
         self.remove_lists(looked, go, &packs.iter().map(|(name, _)| name.id).collect())?;
-        self.remove_records(&looked.records, &written)?;
-        self.log(&packs, false)
+        self.log(&packs, false)?;
+        self.remove_records(&looked.records, &written)
     }
 
     /// The audit log says what is about to be deleted, and that it was.
@@ -453,7 +453,9 @@ impl Prune<'_> {
                     // One that is locked goes with a later prune.
                     self.repository.store.delete_unless_locked(&object_path(ObjectKind::Forgotten, &id))?;
                 }
-                Ok(_) | Err(RepoError::Missing { .. }) => {}
+                Ok(_) => {}
+                // What cannot be read stays, and fsck says so.
+                Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
         }

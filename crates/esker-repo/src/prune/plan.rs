@@ -23,8 +23,8 @@ const FRAME_OVERHEAD: u64 = 42;
 pub enum Why {
     /// No backup needs anything of it.
     Unneeded,
-    /// Most of it is not needed; the rest is written again.
-    MostlyUnneeded,
+    /// Much of it is not needed; the rest is written again.
+    NeededInPart,
     /// An earlier prune wanted to delete it, and did not.
     LeftOver,
 }
@@ -112,7 +112,7 @@ impl Plan {
             }
             left -= pack.needed_bytes();
             self.unneeded_kept_bytes = self.unneeded_kept_bytes.saturating_sub(pack.unneeded_bytes());
-            self.add(pack, Why::MostlyUnneeded);
+            self.add(pack, Why::NeededInPart);
         }
     }
 
@@ -125,7 +125,7 @@ impl Plan {
     pub(super) fn with_rewritten(mut self, before: Self) -> Self {
         self.needed_bytes = before.needed_bytes;
         let rewritten: BTreeMap<PackName, PackPlan> =
-            before.packs.into_iter().filter(|pack| pack.why == Why::MostlyUnneeded).map(|pack| (pack.name, pack)).collect();
+            before.packs.into_iter().filter(|pack| pack.why == Why::NeededInPart).map(|pack| (pack.name, pack)).collect();
         for pack in &mut self.packs {
             if let Some(before) = rewritten.get(&pack.name) {
                 *pack = before.clone();

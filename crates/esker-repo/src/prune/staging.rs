@@ -68,8 +68,10 @@ fn sweep_folder(folder: &Path, name: &str, over: &BTreeSet<SessionId>, only_coun
                 None => meta.modified().is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age >= OLD)),
             };
             if is_nobodys {
-                if !only_count {
-                    std::fs::remove_file(entry.path()).map_err(|error| failed("delete", &below, &error))?;
+                match if only_count { Ok(()) } else { std::fs::remove_file(entry.path()) } {
+                    // Another prune was here, or its writer was alive after all and gave it its name.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                    outcome => outcome.map_err(|error| failed("delete", &below, &error))?,
                 }
                 swept.files += 1;
                 swept.bytes += meta.len();
