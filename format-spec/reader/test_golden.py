@@ -116,9 +116,8 @@ class GoldenRepositories(Folders):
 class GoldenSortedRuns(Folders):
     """Repositories of format 2: tables as entries, by RocksDB 7.8 and 11.8, with all checksums and compressions."""
 
-    def test_every_table_is_rebuilt_byte_for_byte(self):
-        expected = self.expected(GOLDEN / "expected/sorted")
-        self.assertEqual(list(expected), ["day00", "day01", "day02"])
+    def all_come_back(self, expected: dict, ways):
+        """Each of three backups is restored as expected, in each of these ways, and verified."""
 
         def check(repo: Path, secret: list):
             for backup, lines in expected.items():
@@ -127,20 +126,19 @@ class GoldenSortedRuns(Folders):
             self.assertEqual((code, err), (0, ""))
             self.assertRegex(out, r"^3 backups, \d+ files read, 0 faults$")
 
-        self.each_way(check, SORTED_WAYS)
+        self.each_way(check, ways)
+
+    def test_every_table_is_rebuilt_byte_for_byte(self):
+        expected = self.expected(GOLDEN / "expected/sorted")
+        self.assertEqual(list(expected), ["day00", "day01", "day02"])
+
+        self.all_come_back(expected, SORTED_WAYS)
 
     def test_runs_that_stand_as_sparse_forms_alone_are_read(self):
         expected = self.expected(GOLDEN / "expected/sparse")
         self.assertEqual(list(expected), ["day18", "day19", "day20"])
 
-        def check(repo: Path, secret: list):
-            for backup, lines in expected.items():
-                self.assertEqual(self.restore(repo, backup, secret), lines)
-            code, out, err = run_reader("verify", repo, *secret)
-            self.assertEqual((code, err), (0, ""))
-            self.assertRegex(out, r"^3 backups, \d+ files read, 0 faults$")
-
-        self.each_way(check, SPARSE_WAYS)
+        self.all_come_back(expected, SPARSE_WAYS)
         repo = Repository(str(GOLDEN / "sparse-plain"), None, self.fail)
         kinds = {frame.kind for kind, path in repo.packs() for frame in repo.frames(kind, path)}
         self.assertIn(SPARSE_RUN, kinds)
