@@ -1,23 +1,26 @@
 //! Reading chunks: find, fetch in large pieces, check.
 
+mod fetch;
+mod forms;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use esker_format::entry_set::EntrySet;
 use esker_format::layout::PackName;
 use esker_format::pack::{FrameDecoder, FrameOpener, FrameTable, HEAD_LEN, PackHead, TAIL_LEN, Tail};
-use esker_format::run::Run;
 use esker_format::{ChunkId, FormatError, sparse_run};
 
 use crate::error::{RepoError, Result};
 use crate::frame_cache::FrameCache;
 use crate::index::{Index, Location, PackEntry, SharedIndex};
-use crate::look_ahead::{Ahead, Asked, Group, Reach, end_of};
+use crate::look_ahead::{Ahead, Group};
 use crate::repository::Repository;
 use crate::view::Viewer;
 use crate::windows::Windows;
+
+use forms::sole_place;
 
 /// Bytes of a pack's end that are fetched first when its table is wanted.
 const TAIL_GUESS: u64 = 64 << 10;
@@ -227,163 +230,6 @@ impl ChunkReader {
         Ok(())
     }
 
-    fn reach(&self) -> Reach {
-        let store = &self.repository.store;
-        Reach::new(store.is_local(), store.is_far())
-    }
-
-    /// Asks for the first of these places, and for those after it that need no further request.
-    fn begin_group(&self, index: &Index, position: usize, left: &[Option<Location>]) -> Result<Group> {
-        if let (Some(cache), Some(Some(place))) = (&self.frames, left.first())
-            && cache.has(&index.pack(place.pack)?.name.id, &place.frame)
-        {
-            return Ok(Group { position, count: 1, asked: None });
-        }
-        let count = self.together(index, left)?;
-        Ok(Group { position, count, asked: Some(self.begin_fetch(index, left.get(..count).unwrap_or_default())) })
-    }
-
-    /// The chunk at the first of these places, if the cache has it whole.
-    fn cached(&self, index: &Index, places: &[Option<Location>], context: &mut ReadContext) -> Result<Option<Vec<u8>>> {
-        let (Some(cache), Some(Some(place))) = (&self.frames, places.first()) else { return Ok(None) };
-        let pack = index.pack(place.pack)?.name.id;
-        let Some(mut sealed) = cache.get(&pack, &place.frame) else { return Ok(None) };
-        let opened = self.open_in(index, place, u64::from(place.frame.offset), &mut sealed, context).map(<[u8]>::to_vec);
-        if opened.is_err() {
-            cache.remove(&pack, &place.frame);
-        }
-        Ok(opened.ok())
-    }
-
-    /// How many of the first places are fetched in one request: at least one, and then none that the cache has.
-    fn together(&self, index: &Index, places: &[Option<Location>]) -> Result<usize> {
-        let count = self.reach().together(places);
-        let Some(cache) = &self.frames else { return Ok(count) };
-        for (number, place) in places.iter().enumerate().take(count).skip(1) {
-            if let Some(place) = place
-                && cache.has(&index.pack(place.pack)?.name.id, &place.frame)
-            {
-                return Ok(number);
-            }
-        }
-        Ok(count)
-    }
-
-    /// Fetches the bytes that these places span, and keeps what the cache may have of them; all are of one pack. With where
-    /// they start.
-    fn fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<(u64, BytesMut)> {
-        self.end_fetch(index, places, self.begin_fetch(index, places)?)
-    }
-
-    fn begin_fetch(&self, index: &Index, places: &[Option<Location>]) -> Result<Asked> {
-        let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
-            return Err(RepoError::Internal("nothing to fetch".into()));
-        };
-        let (start, end) = (u64::from(first.frame.offset), end_of(&last));
-        let (name, store) = (index.pack(first.pack)?.name, &self.repository.store);
-        if !self.has_window(&name, start, end) {
-            return Ok(Asked::Coming(start, store.begin_range(&name.path(), start, end)));
-        }
-        if let Some(bytes) = self.windows.get(&name, start, end) {
-            return Ok(Asked::Here(bytes));
-        }
-        let (start, end) = Windows::around(start, end);
-        Ok(Asked::Coming(start, store.begin_range(&name.path(), start, end)))
-    }
-
-    fn has_window(&self, pack: &PackName, start: u64, end: u64) -> bool {
-        self.repository.store.is_far() && Windows::takes(pack.kind, end - start)
-    }
-
-    fn end_fetch(&self, index: &Index, places: &[Option<Location>], asked: Asked) -> Result<(u64, BytesMut)> {
-        let (Some(first), Some(last)) = (places.first().copied().flatten(), places.last().copied().flatten()) else {
-            return Err(RepoError::Internal("nothing to fetch".into()));
-        };
-        let (start, pack) = (u64::from(first.frame.offset), index.pack(first.pack)?);
-        let bytes = match asked {
-            Asked::Here(bytes) => bytes,
-            Asked::Coming(from, fetching) => {
-                let bytes = self.repository.store.wait_for(fetching)?;
-                if self.has_window(&pack.name, start, end_of(&last)) {
-                    self.windows.keep(pack.name, from, bytes.clone());
-                }
-                // Fewer of them are there if the pack was cut short.
-                let at = |offset: u64| usize::try_from(offset - from).unwrap_or(usize::MAX).min(bytes.len());
-                bytes.slice(at(start)..at(end_of(&last)))
-            }
-        };
-        if let Some(cache) = &self.frames {
-            for Location { frame, .. } in places.iter().flatten() {
-                let from = usize::try_from(u64::from(frame.offset).saturating_sub(start)).unwrap_or(usize::MAX);
-                if let Some(sealed) = bytes.get(from..from.saturating_add(frame.entry.stored_len as usize)) {
-                    cache.put(&pack.name.id, frame, sealed);
-                }
-            }
-        }
-        Ok((start, bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()))))
-    }
-
-    /// The chunk at exactly this place of an index.
-    ///
-    /// # Errors
-    /// `Missing`, `Object` if it is not whole there; `Store`.
-    pub(crate) fn read_at(&self, index: &Index, context: &mut ReadContext, place: &Location) -> Result<Vec<u8>> {
-        let (start, mut bytes) = self.fetch(index, &[Some(*place)])?;
-        self.open_in(index, place, start, &mut bytes, context).map(<[u8]>::to_vec)
-    }
-
-    /// The chunks at these places of an index as they were compressed, checked, to be written again; neighbours in one request. `take`
-    /// gets each one's position.
-    ///
-    /// # Errors
-    /// `Store`, and what `take` returns.
-    pub(crate) fn bodies_at(
-        &self,
-        index: &Index,
-        context: &mut ReadContext,
-        places: &[Location],
-        mut take: impl FnMut(usize, Result<Vec<u8>>) -> Result<()>,
-    ) -> Result<()> {
-        let places: Vec<Option<Location>> = places.iter().copied().map(Some).collect();
-        let reach = self.reach().whole();
-        let mut ahead = Ahead::new(reach);
-        let begin = |position, left: &[Option<Location>]| {
-            let count = reach.together(left);
-            Ok(Group { position, count, asked: Some(self.begin_fetch(index, left.get(..count).unwrap_or_default())) })
-        };
-        while let Some(Group { position, count, asked }) = ahead.next(&places, begin)? {
-            let group = places.get(position..position + count).unwrap_or_default();
-            let fetched = match asked {
-                Some(asked) => asked.and_then(|asked| self.end_fetch(index, group, asked)),
-                None => self.fetch(index, group),
-            };
-            let mut fetched = match fetched {
-                Err(error @ RepoError::Store { .. }) => return Err(error),
-                fetched => fetched,
-            };
-            for (number, place) in group.iter().enumerate() {
-                let Some(place) = place else { continue };
-                let body = match &mut fetched {
-                    Ok((start, bytes)) => self.body_in(index, place, *start, bytes, context),
-                    Err(RepoError::Cold { path }) => Err(RepoError::Cold { path: path.clone() }),
-                    Err(error) => Err(RepoError::ChunkLost { chunk: place.frame.entry.chunk, why: error.to_string() }),
-                };
-                take(position + number, body)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn body_in(&self, index: &Index, place: &Location, start: u64, bytes: &mut BytesMut, context: &mut ReadContext) -> Result<Vec<u8>> {
-        let pack = index.pack(place.pack)?;
-        let from = usize::try_from(u64::from(place.frame.offset).saturating_sub(start)).unwrap_or(usize::MAX);
-        let sealed = bytes.get_mut(from..from.saturating_add(place.frame.entry.stored_len as usize));
-        let Some(sealed) = sealed else { return Err(not_indexed(&place.frame.entry.chunk)) };
-        let opener = self.opener(&pack)?;
-        let body = opener.open_body(&self.repository.sealing, &place.frame, sealed, &mut context.decoder);
-        body.map_err(RepoError::object(pack.name.path()))
-    }
-
     /// Opens the frame at a place in the bytes fetched from `start`, which are overwritten there.
     fn open_in<'a>(
         &self,
@@ -441,105 +287,6 @@ impl ChunkReader {
         Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") })
     }
 
-    /// The entries that these forms of a run hold together, those that cannot be read left out; `None` if none can.
-    ///
-    /// # Errors
-    /// `Store`, `Cold`.
-    fn join_forms(
-        &self,
-        index: &Index,
-        context: &mut ReadContext,
-        run: &ChunkId,
-        forms: &[Location],
-        faults: &mut Vec<String>,
-    ) -> Result<Option<Run>> {
-        let mut joined: Option<Run> = None;
-        for place in forms {
-            let read = self.read_form(index, context, run, place);
-            let added = read.and_then(|form| match &joined {
-                Some(before) => before.join(&form).map_err(RepoError::object(format!("forms of run {run}"))),
-                None => Ok(form),
-            });
-            match added {
-                Ok(more) => joined = Some(more),
-                Err(error @ (RepoError::Store { .. } | RepoError::Cold { .. })) => return Err(error),
-                Err(error) => faults.push(error.to_string()),
-            }
-        }
-        Ok(joined)
-    }
-
-    /// The form of a run at this place of an index.
-    ///
-    /// # Errors
-    /// `Missing`, `Object` if it is not whole there; `Store`.
-    pub(crate) fn read_form(&self, index: &Index, context: &mut ReadContext, run: &ChunkId, place: &Location) -> Result<Run> {
-        let bytes = match self.cached(index, &[Some(*place)], context)? {
-            Some(bytes) => bytes,
-            None => self.read_at(index, context, place)?,
-        };
-        sparse_run::decode(run, &bytes).map_err(RepoError::object(format!("form {} of run {run}", place.frame.entry.chunk)))
-    }
-
-    /// What the index that the reader began with has of a run that stands there nowhere whole: for a writer, the entries that
-    /// exist. `None` if there is no form, or none that can be read.
-    ///
-    /// # Errors
-    /// `Store`, `Cold`, `Cache`.
-    pub fn held_at_first(&self, context: &mut ReadContext, run: &ChunkId) -> Result<Option<Run>> {
-        let (_, forms) = self.first.locate_with_forms(run)?;
-        self.join_forms(&self.first, context, run, &forms, &mut Vec::new())
-    }
-
-    /// Reads all that stands for a chunk: the chunk, or every form of it.
-    ///
-    /// # Errors
-    /// `ChunkLost` if it is whole nowhere and a form is damaged; `Store`.
-    pub fn prove(&self, context: &mut ReadContext, chunk: &ChunkId) -> Result<()> {
-        self.read(context, chunk)?;
-        let index = self.index();
-        let (_, forms) = index.locate_with_forms(chunk)?;
-        let mut faults = Vec::new();
-        if forms.is_empty() || self.is_whole_somewhere(&index, context, chunk)? {
-            return Ok(());
-        }
-        self.join_forms(&index, context, chunk, &forms, &mut faults)?;
-        if faults.is_empty() { Ok(()) } else { Err(RepoError::ChunkLost { chunk: *chunk, why: faults.join("; ") }) }
-    }
-
-    fn is_whole_somewhere(&self, index: &Index, context: &mut ReadContext, chunk: &ChunkId) -> Result<bool> {
-        for place in index.locate(chunk)? {
-            match self.read_at(index, context, &place) {
-                Ok(_) => return Ok(true),
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether all these entries of a run stand at places of an index that count: the run does, or forms that can be read
-    /// hold them.
-    ///
-    /// # Errors
-    /// `Store`, `Cold`, `Cache`.
-    pub fn holds_entries(
-        &self,
-        index: &Index,
-        context: &mut ReadContext,
-        (run, entries): (&ChunkId, &EntrySet),
-        counts: impl Fn(&Location) -> bool,
-    ) -> Result<bool> {
-        let (mut whole, mut forms) = index.locate_with_forms(run)?;
-        whole.retain(&counts);
-        forms.retain(&counts);
-        if !whole.is_empty() || forms.is_empty() {
-            return Ok(!whole.is_empty());
-        }
-        let held = self.join_forms(index, context, run, &forms, &mut Vec::new())?;
-        Ok(held.is_some_and(|held| entries.without(&held.held()).is_empty()))
-    }
-
     /// Looks at the store afresh, unless that did not help just now: a lost pack must not cost a listing a chunk.
     fn refresh(&self) -> Result<()> {
         let failed = *self.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -589,15 +336,6 @@ impl Repository {
         let to = end.len().saturating_sub(usize::try_from(size - stop).unwrap_or(usize::MAX));
         FrameTable::open(&self.sealing, name.kind, &head, end.get(from..to).unwrap_or_default(), &tail, size).map_err(damaged)
     }
-}
-
-/// The one place to read a chunk from, if the first try is to be one: where it stands whole, or its only form.
-fn sole_place(index: &Index, chunk: &ChunkId) -> Result<Option<Location>> {
-    let (whole, forms) = index.locate_with_forms(chunk)?;
-    Ok(match forms.as_slice() {
-        [only] if whole.is_empty() => Some(*only),
-        _ => whole.first().copied(),
-    })
 }
 
 fn not_indexed(chunk: &ChunkId) -> RepoError {
