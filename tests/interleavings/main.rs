@@ -1,5 +1,5 @@
-//! Writers, readers, forgetting and pruning at once, in orders that a seed chooses: the shipped verbs over a store in
-//! memory whose operations take turns.
+//! Writers, readers, copies, repairs, forgetting and pruning at once, in orders that a seed chooses: the shipped verbs over
+//! a store in memory whose operations take turns.
 //!
 //! `ESKER_SEED=n` runs one seed and prints what was done; `ESKER_SEEDS=n` runs so many, from `ESKER_FIRST_SEED` on;
 //! `ESKER_TORTURE_MINUTES=n` ever new ones for so long.

@@ -12,18 +12,22 @@ use esker_ops::OpsError;
 use esker_ops::audit::{AuditRequest, audit};
 use esker_ops::backup::backup;
 use esker_ops::catalog::list;
+use esker_ops::copy::{CopyReport, CopyRequest, Outcome as CopyOutcome, copy};
 use esker_ops::forget::{ForgetRequest, forget};
-use esker_ops::fsck::{FsckRequest, Severity, fsck};
+use esker_ops::fsck::{Finding, FsckReport, FsckRequest, Severity, fsck};
 use esker_ops::prune::{PruneRequest, prune};
+use esker_ops::repair::{RepairRequest, repair};
 use esker_ops::restore::{RestoreRequest, restore};
 use esker_repo::listing::Listing;
 use esker_repo::{OpenOptions, RepoError, Repository, Store};
 use esker_testkit::scheduler::{Death, ScheduledStore, Scheduler, Turn};
 use esker_testkit::seeded::{ManualClock, SeededRandom, SplitMix64, mix64};
-use object_store::ObjectStore;
+use futures::executor::block_on;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::sabotage::{Sabotage, Sabotaged};
-use crate::world::{ActorEnvironment, SOURCES, Standing, TWIN, World, job};
+use crate::world::{ActorEnvironment, SOURCES, Standing, TWIN, World, job, objects_of};
 
 /// What a run came to.
 pub struct Outcome {
@@ -35,19 +39,32 @@ pub struct Outcome {
 
 /// How often a writer begins anew after it was fenced or a request failed.
 const TRIES: u32 = 3;
-/// What the store is called.
+/// What the store is called, and that of another repository.
 const LOCATION: &str = "shelf";
+const ABROAD: &str = "abroad";
 /// The number of who looks when all is over.
 const NOBODY: usize = 99;
 
 #[derive(Debug, Clone)]
 enum Role {
-    Writer { name: String, source: usize },
-    Forgetter { standing: usize },
+    Writer {
+        name: String,
+        source: usize,
+    },
+    Forgetter {
+        standing: usize,
+    },
     Pruner(PruneRequest),
-    Restorer { standing: usize },
+    Restorer {
+        standing: usize,
+    },
     Checker,
     Lister,
+    /// Copies what another repository holds into this one.
+    Importer,
+    /// Copies what this one holds into another.
+    Exporter,
+    Mender,
 }
 
 struct Run<'a> {
@@ -62,29 +79,50 @@ struct Run<'a> {
     sabotage: Option<Sabotage>,
     /// Backups that are forgotten at some time.
     goes: BTreeSet<usize>,
+    /// An index segment that nobody can read, until it is mended.
+    torn: Option<String>,
     committed: Mutex<Vec<Standing>>,
     faults: Mutex<Vec<String>>,
     sparse_runs: AtomicU64,
 }
 
+fn whole() -> FsckRequest {
+    FsckRequest { backup: None, level: Level::Files, sample_percent: 100, time_limit: None, scratch: None, remember: true }
+}
+
+/// Cuts an index segment short; its path.
+fn tear_a_segment(store: &dyn ObjectStore, random: &mut SplitMix64) -> String {
+    let paths: Vec<String> = objects_of(store).into_keys().filter(|path| path.starts_with("index/")).collect();
+    let torn = paths[random.below(paths.len() as u64) as usize].clone();
+    block_on(store.put(&ObjectPath::from(torn.as_str()), "torn".into())).unwrap();
+    torn
+}
+
 pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let mut random = SplitMix64::new(mix64(seed));
-    let roles = draw_roles(&mut random);
+    let mut roles = draw_roles(&mut random);
     let fails_one_in = [0, 0, 0, 80][random.below(4) as usize];
     let dies = |random: &mut SplitMix64| (random.below(4) == 0).then(|| Death { at: 1 + random.below(70), is_done: random.below(2) == 0 });
-    let deaths: Vec<Option<Death>> = roles.iter().map(|_| dies(&mut random)).collect();
-    let scheduler = Scheduler::new(random.next_u64(), deaths, fails_one_in);
+    let mut deaths: Vec<Option<Death>> = roles.iter().map(|_| dies(&mut random)).collect();
+    let order = random.next_u64();
+    let (guests, has_torn) = draw_guests(&mut random);
+    roles.extend(guests);
+    deaths.resize_with(roles.len(), || dies(&mut random));
+    let scheduler = Scheduler::new(order, deaths, fails_one_in);
     let folder = world.scratch();
+    let store = world.store();
+    let torn = has_torn.then(|| tear_a_segment(&*store, &mut random));
     let goes = roles.iter().filter_map(|role| if let Role::Forgetter { standing } = role { Some(*standing) } else { None });
     let run = Run {
         world,
         folder: folder.path(),
-        store: world.store(),
+        store,
         clock: world.clock(),
         seed,
         fails: fails_one_in > 0,
         sabotage,
         goes: goes.collect(),
+        torn,
         committed: Mutex::default(),
         faults: Mutex::default(),
         sparse_runs: AtomicU64::new(0),
@@ -127,6 +165,20 @@ fn draw_roles(random: &mut SplitMix64) -> Vec<Role> {
     roles
 }
 
+/// Who is there in one run of three, beside the others; and whether an index segment is torn from the begin.
+fn draw_guests(random: &mut SplitMix64) -> (Vec<Role>, bool) {
+    if random.below(3) > 0 {
+        return (Vec::new(), false);
+    }
+    let mut guests = Vec::new();
+    for guest in [Role::Importer, Role::Exporter, Role::Mender] {
+        if random.below(2) == 0 {
+            guests.push(guest);
+        }
+    }
+    (guests, random.below(3) == 0)
+}
+
 impl Role {
     fn name(&self) -> &'static str {
         match self {
@@ -136,7 +188,18 @@ impl Role {
             Self::Restorer { .. } => "restore",
             Self::Checker => "fsck",
             Self::Lister => "list",
+            Self::Importer => "copy in",
+            Self::Exporter => "copy out",
+            Self::Mender => "repair",
         }
+    }
+}
+
+/// An error without the word in which of two repositories it happened.
+fn at_its_root(error: OpsError) -> OpsError {
+    match error {
+        OpsError::In { error, .. } => at_its_root(*error),
+        error => error,
     }
 }
 
@@ -150,7 +213,7 @@ impl Run<'_> {
         let store: Arc<dyn ObjectStore> = Arc::new(ScheduledStore::new(Arc::clone(&self.store), turn.clone()));
         let is_misled = |sabotage: &Sabotage| match role {
             Role::Pruner(_) => sabotage.is_of_prune(),
-            Role::Writer { .. } => !sabotage.is_of_prune(),
+            Role::Writer { .. } | Role::Importer => !sabotage.is_of_prune(),
             _ => false,
         };
         match self.sabotage.filter(is_misled) {
@@ -161,12 +224,16 @@ impl Run<'_> {
 
     /// The repository as the actor with this number opens it.
     fn open(&self, number: usize, store: Arc<dyn ObjectStore>, turn: Option<Turn>) -> Result<Arc<Repository>, OpsError> {
+        self.open_at(LOCATION, number, store, turn)
+    }
+
+    fn open_at(&self, location: &str, number: usize, store: Arc<dyn ObjectStore>, turn: Option<Turn>) -> Result<Arc<Repository>, OpsError> {
         let random = SeededRandom::new(mix64(self.seed ^ mix64(number as u64 + 1)));
         let environment = Arc::new(ActorEnvironment { clock: Arc::clone(&self.clock), random, turn });
         // Every actor is a machine of its own.
         let cache = self.folder.join(format!("cache{number}"));
         let options = OpenOptions { secret: None, cache, run_cache_bytes: None, index_cache_bytes: 1 << 30, environment };
-        Ok(Arc::new(Repository::open(Store::new(store, LOCATION)?, options)?))
+        Ok(Arc::new(Repository::open(Store::new(store, location)?, options)?))
     }
 
     fn act(&self, number: usize, role: &Role, turn: Turn, may_fail: &dyn Fn() -> bool) {
@@ -177,10 +244,13 @@ impl Run<'_> {
                 self.sparse_runs.fetch_add(pruned.sparse_runs, Ordering::Relaxed);
             }),
             Role::Restorer { standing } => self.restore(&repository, *standing, &format!("actor{number}")),
-            Role::Checker => self.check(&repository).and_then(|()| self.audit(&repository)),
+            Role::Checker => self.check(&repository, self.torn.as_deref()).and_then(|()| self.audit(&repository)),
             Role::Lister => list(&repository).map(|found| found.findings.iter().for_each(|finding| self.fault(format!("list: {finding}")))),
+            Role::Importer => self.import(number, &repository),
+            Role::Exporter => self.export(number, &repository),
+            Role::Mender => self.mend(&repository, self.torn.as_deref()),
         });
-        match outcome {
+        match outcome.map_err(at_its_root) {
             Ok(()) => {}
             // It slept too long.
             Err(OpsError::Overtaken(_)) => {}
@@ -188,6 +258,51 @@ impl Run<'_> {
             Err(OpsError::Repository(RepoError::Store { .. }) | OpsError::Uncertain { .. }) if may_fail() => {}
             Err(error) => self.fault(format!("{number} {}: {error}", role.name())),
         }
+    }
+
+    /// Copies all that the other repository holds into this one: a writer whose sessions follow one another.
+    fn import(&self, number: usize, repository: &Arc<Repository>) -> Result<(), OpsError> {
+        let abroad = self.open_at(ABROAD, number, self.world.store_abroad(), None)?;
+        for tries in 1.. {
+            match copy(&abroad, repository, &CopyRequest::default(), &job()).map_err(at_its_root) {
+                Ok(report) => {
+                    let copies = self.copies(&report, &self.world.abroad);
+                    self.committed.lock().unwrap().extend(copies);
+                    return Ok(());
+                }
+                Err(OpsError::Repository(RepoError::Fenced(_) | RepoError::Store { .. })) if tries < TRIES => {}
+                Err(OpsError::Repository(RepoError::Fenced(_))) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies all that this repository holds into the other: a reader with a session.
+    fn export(&self, number: usize, repository: &Arc<Repository>) -> Result<(), OpsError> {
+        let store = self.world.store_abroad();
+        let abroad = || self.open_at(ABROAD, number, Arc::clone(&store), None);
+        let report = copy(repository, &abroad()?, &CopyRequest::default(), &job())?;
+        let copies = self.copies(&report, &self.world.backups);
+        copies.iter().try_for_each(|copy| self.restored(&abroad()?, &copy.id, copy.source, &format!("copy{number}-{}", copy.id)))
+    }
+
+    /// Those of these backups that stand in both repositories now, called as in the one that was written. One that is
+    /// damaged must have been forgotten.
+    fn copies(&self, report: &CopyReport, of: &[Standing]) -> Vec<Standing> {
+        report.findings.iter().for_each(|finding| self.fault(format!("copy: {finding}")));
+        let mut copies = Vec::new();
+        for line in &report.backups {
+            let standing = of.iter().position(|standing| standing.id == line.id);
+            let goes = standing.is_some_and(|standing| report.from.location == LOCATION && self.goes.contains(&standing));
+            if line.outcome == CopyOutcome::Damaged && !goes {
+                self.fault(format!("copy: {} is damaged: {:?}", line.label, line.findings));
+            }
+            if let (Some(standing), Some(id)) = (standing, &line.copy) {
+                copies.push(Standing { id: id.clone(), source: of[standing].source });
+            }
+        }
+        copies
     }
 
     fn write(&self, repository: &Arc<Repository>, name: &str, source: usize) -> Result<(), OpsError> {
@@ -234,16 +349,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn check(&self, repository: &Arc<Repository>) -> Result<(), OpsError> {
-        let request =
-            FsckRequest { backup: None, level: Level::Files, sample_percent: 100, time_limit: None, scratch: None, remember: true };
-        let report = fsck(repository, &request, &job())?;
+    fn check(&self, repository: &Arc<Repository>, torn: Option<&str>) -> Result<(), OpsError> {
+        self.judge(&fsck(repository, &whole(), &job())?, torn);
+        Ok(())
+    }
+
+    /// Repairs with what is left of the repository alone.
+    fn mend(&self, repository: &Arc<Repository>, torn: Option<&str>) -> Result<(), OpsError> {
+        self.judge(&repair(repository, &whole(), &RepairRequest::default(), &job())?, torn);
+        Ok(())
+    }
+
+    /// Nothing may be damaged but a segment that was torn, and packs that only it named.
+    fn judge(&self, report: &FsckReport, torn: Option<&str>) {
         // A process that dies right after its commit leaves a session without an end: fsck says so, until a prune fences it.
         // A trial of the store whose request was lost says that the store cannot do it.
-        let is_meant = |object: &str| object.starts_with("sessions/") || (self.fails && object == LOCATION);
-        let damage = report.findings.iter().filter(|finding| finding.severity == Severity::Damage && !is_meant(&finding.object));
+        let is_meant = |finding: &&Finding| {
+            let object = finding.object.as_str();
+            object.starts_with("sessions/")
+                || (self.fails && object == LOCATION)
+                || torn.is_some_and(|torn| torn == object || finding.what.ends_with("a segment is lost"))
+        };
+        let damage = report.findings.iter().filter(|finding| finding.severity == Severity::Damage && !is_meant(finding));
         damage.for_each(|finding| self.fault(format!("fsck: {}: {}", finding.object, finding.what)));
-        Ok(())
     }
 
     /// The log is whole at any time, and accounts for what stands.
@@ -264,10 +392,16 @@ impl Run<'_> {
 
     fn settled(&self) -> Result<(), OpsError> {
         let repository = self.open(NOBODY, Arc::clone(&self.store), None)?;
-        self.check(&repository)?;
+        if let Some(torn) = &self.torn {
+            self.mend(&repository, None)?;
+            if block_on(self.store.head(&ObjectPath::from(torn.as_str()))).is_ok() {
+                self.fault(format!("{torn} is torn and was not mended"));
+            }
+        }
+        self.check(&repository, None)?;
         let quick = PruneRequest { fence_after: Duration::from_secs(10), ..PruneRequest::default() };
         prune(&repository, &quick, &job())?;
-        self.check(&repository)?;
+        self.check(&repository, None)?;
         self.audit(&repository)?;
         let valid: BTreeSet<String> =
             list(&repository)?.backups.into_iter().filter(|line| line.status == "ok").map(|line| line.id).collect();

@@ -43,6 +43,9 @@ pub struct World {
     has_engines: bool,
     objects: BTreeMap<String, Bytes>,
     pub backups: Vec<Standing>,
+    objects_abroad: BTreeMap<String, Bytes>,
+    /// What another repository holds, whose chunks have other names.
+    pub abroad: Vec<Standing>,
 }
 
 /// Time and randomness of one actor.
@@ -112,8 +115,16 @@ impl World {
         if has_engines {
             add_engines(folder.path());
         }
-        let mut world = Self { folder, has_engines, objects: BTreeMap::new(), backups: Vec::new() };
+        let mut world = Self {
+            folder,
+            has_engines,
+            objects: BTreeMap::new(),
+            backups: Vec::new(),
+            objects_abroad: BTreeMap::new(),
+            abroad: Vec::new(),
+        };
         world.fill();
+        world.fill_abroad();
         world
     }
 
@@ -124,11 +135,7 @@ impl World {
 
     /// Three backups, then two at once, then one of what both of those have; the second of the two is forgotten.
     fn fill(&mut self) {
-        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let clock = Arc::new(ManualClock::new(START_MS));
-        let chunker = ChunkerParameters { min: 64, avg: 256, max: 1024 };
-        let init = InitOptions { chunker, pack_target: 64 << 10, ..InitOptions::new(None) };
-        Repository::init(Store::new(Arc::clone(&store), "the first").unwrap(), &init, self.options(&clock, 0)).unwrap();
+        let (store, clock) = self.empty(0);
         for source in 0..3 {
             self.add(&store, &clock, source);
         }
@@ -143,6 +150,27 @@ impl World {
         let names = vec![twin.id];
         forget(&self.open(&store, &clock), &ForgetRequest { names, ..ForgetRequest::default() }).unwrap();
         self.objects = objects_of(&*store);
+    }
+
+    /// Two backups of what the first repository holds in part.
+    fn fill_abroad(&mut self) {
+        let (store, clock) = self.empty(1);
+        let at_home = std::mem::take(&mut self.backups);
+        for source in [1, 4] {
+            self.add(&store, &clock, source);
+        }
+        self.abroad = std::mem::replace(&mut self.backups, at_home);
+        self.objects_abroad = objects_of(&*store);
+    }
+
+    /// A repository without backups, one of its own for each seed.
+    fn empty(&self, seed: u64) -> (Arc<dyn ObjectStore>, Arc<ManualClock>) {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let clock = Arc::new(ManualClock::new(START_MS));
+        let chunker = ChunkerParameters { min: 64, avg: 256, max: 1024 };
+        let init = InitOptions { chunker, pack_target: 64 << 10, ..InitOptions::new(None) };
+        Repository::init(Store::new(Arc::clone(&store), "the first").unwrap(), &init, self.options(&clock, seed)).unwrap();
+        (store, clock)
     }
 
     fn add(&mut self, store: &Arc<dyn ObjectStore>, clock: &Arc<ManualClock>, source: usize) {
@@ -200,6 +228,11 @@ impl World {
         store_with(&self.objects)
     }
 
+    /// The other repository as it is at the begin.
+    pub fn store_abroad(&self) -> Arc<dyn ObjectStore> {
+        store_with(&self.objects_abroad)
+    }
+
     /// When a run begins.
     pub fn clock(&self) -> Arc<ManualClock> {
         Arc::new(ManualClock::new(START_MS + 3_600_000))
@@ -229,7 +262,7 @@ fn put_all(store: &dyn ObjectStore, objects: &BTreeMap<String, Bytes>) {
     }
 }
 
-fn objects_of(store: &dyn ObjectStore) -> BTreeMap<String, Bytes> {
+pub fn objects_of(store: &dyn ObjectStore) -> BTreeMap<String, Bytes> {
     let listed: Vec<_> = block_on(store.list(None).map_ok(|meta| meta.location).try_collect()).unwrap();
     let read = |path: &ObjectPath| block_on(async { store.get(path).await.unwrap().bytes().await.unwrap() });
     listed.iter().map(|path| (path.to_string(), read(path))).collect()

@@ -10,7 +10,7 @@ use esker_testkit::server::tls::PrivateTls;
 use esker_testkit::tree::assert_same_tree;
 use serde_json::Value;
 
-use crate::kit::{Esker, Host, number};
+use crate::kit::{Esker, Host, host, number};
 
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -174,6 +174,36 @@ fn requests_go_through_the_proxy_that_is_named() {
     esker.variables.push(("NO_PROXY".into(), "store.invalid".into()));
     esker.options.push("retry_seconds=0".into());
     esker.run(&["list"]).exits(1);
+}
+
+#[test]
+fn what_is_written_asks_for_encryption_with_the_key_that_is_named() {
+    // As a bucket whose policy refuses whatever is not encrypted with this key.
+    let bucket = Bucket::start(BucketRules::default());
+    let mut variables = bucket.s3_variables();
+    let strict = Serving::start(move |request| {
+        let asks = |name: &str, value: &str| request.header(name) == Some(value);
+        let is_encrypted = asks("x-amz-server-side-encryption", "aws:kms")
+            && asks("x-amz-server-side-encryption-aws-kms-key-id", "arn:aws:kms:x:1:key/backup");
+        match request.method.as_str() {
+            "GET" | "HEAD" | "DELETE" => bucket.answer(&request),
+            _ if is_encrypted || request.query("delete").is_some() => bucket.answer(&request),
+            _ => Answer::new(403, "<Error><Code>AccessDenied</Code><Message>explicit deny: not encrypted</Message></Error>"),
+        }
+    });
+    variables[0].1 = strict.url();
+    let mut esker = Esker::in_store("s3://b/x", variables);
+    esker.run(&["init"]).exits(1).says("403");
+    esker.options = vec!["sse_kms_key_id=arn:aws:kms:x:1:key/backup".into()];
+    esker.run(&["init"]).exits(0);
+    let source = esker.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "kept").unwrap();
+    esker.run(&["backup", "--host", &host("h", &source), "--label", "one"]).exits(4);
+    esker.run(&["backup", "--host", &host("h", &source), "--label", "two", "--storage-class", "STANDARD_IA"]).exits(4);
+    esker.run(&["forget", "one"]).exits(0);
+    esker.run(&["prune"]).exits(0);
+    esker.run(&["fsck", "--level", "files"]).exits(0);
 }
 
 #[test]

@@ -107,9 +107,7 @@ pub fn fsck(repository: &Arc<Repository>, request: &FsckRequest, job: &Job) -> R
     let started = Instant::now();
     let protection = if request.remember { Protection::begin(repository, "fsck") } else { Protection::none() };
     let check = Check::run(repository, request, job, started, protection.is_on(), BTreeSet::new())?;
-    if !check.findings.is_empty() && protection.is_lost()? {
-        return Err(OpsError::Overtaken("check"));
-    }
+    check.refuse_if_overtaken(&protection, "check")?;
     check.finish(started)
 }
 
@@ -274,6 +272,14 @@ impl<'a> Check<'a> {
         check.trace_damage()?;
         check.settle_damaged_packs()?;
         Ok(check)
+    }
+
+    /// Believes no finding if a prune took this process for dead meanwhile: it may have deleted what was being looked at.
+    pub(crate) fn refuse_if_overtaken(&self, protection: &Protection, verb: &'static str) -> Result<()> {
+        match !self.findings.is_empty() && protection.is_lost()? {
+            true => Err(OpsError::Overtaken(verb)),
+            false => Ok(()),
+        }
     }
 
     /// What a repair begins with.

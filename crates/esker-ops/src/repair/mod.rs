@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use esker_cluster::ClusterFile;
+use esker_format::ObjectId;
 use esker_format::audit::{Deed, Event};
 use esker_repo::Repository;
 
@@ -58,7 +59,11 @@ pub fn repair(repository: &Arc<Repository>, request: &FsckRequest, sources: &Rep
     }
     let started = Instant::now();
     let protection = Protection::begin(repository, "fsck");
-    let mut check = Check::run(repository, request, job, started, protection.is_on(), BTreeSet::new())?;
+    let look = |whole: BTreeSet<ObjectId>| {
+        let check = Check::run(repository, request, job, started, protection.is_on(), whole)?;
+        check.refuse_if_overtaken(&protection, "repair").map(|()| check)
+    };
+    let mut check = look(BTreeSet::new())?;
     let mut found = check.found();
     let mut report = RepairReport::default();
     if !found.is_empty() {
@@ -70,13 +75,13 @@ pub fn repair(repository: &Arc<Repository>, request: &FsckRequest, sources: &Rep
         // What comes back may show what else is missing: a manifest names packs, packs make a lost segment a damage.
         while from.config().repository == repository.config().repository && twin::bring_back(repository, from, &found, job, &mut report)? {
             let whole = found.packs_whole;
-            check = Check::run(repository, request, job, started, protection.is_on(), whole)?;
+            check = look(whole)?;
             found = check.found();
         }
     }
     mend(repository, sources, &found, job, &mut report)?;
     let check = match report.has_written() {
-        true => Check::run(repository, request, job, started, protection.is_on(), found.packs_whole)?,
+        true => look(found.packs_whole)?,
         false => check,
     };
     if report.has_written() {
