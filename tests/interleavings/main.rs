@@ -6,6 +6,8 @@
 // A test's panic is its report.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deeds;
+mod roles;
 mod run;
 mod sabotage;
 mod world;
