@@ -217,6 +217,7 @@ fn what_does_not_fit_a_store_is_wrong_usage() {
     run("s3://b", &["secret_access_key=x"], "there is no store option");
     run("s3://b", &["endpoint=http://192.0.2.1"], "allow_http=true");
     run("s3://b", &["account=x"], "for az:// only");
+    run("s3://b", &["retry_seconds=901"], "900 at most");
     run("s3://KEY:hidden@b", &[], "credentials come from the environment");
     run("s3://", &[], "names no bucket");
     run("az://c", &[], "AZURE_STORAGE_ACCOUNT_NAME");

@@ -208,9 +208,12 @@ impl Space<'_, '_> {
         let pairs = self.pairs();
         let mut found: BTreeMap<u32, Vec<Divergence>> = BTreeMap::new();
         let mut unread: BTreeSet<u32> = BTreeSet::new();
-        for ((first, second), partitions) in &pairs {
-            let (Some(first), Some(second)) = (self.holders.get(*first), self.holders.get(*second)) else { continue };
-            match self.compare_pair(first, second, partitions, report) {
+        // One holder is the first of several pairs, which follow one another.
+        let mut held = None;
+        for ((number, second), partitions) in &pairs {
+            let (Some(first), Some(second)) = (self.holders.get(*number), self.holders.get(*second)) else { continue };
+            let in_first = self.view_of(&mut held, *number, first);
+            match in_first.and_then(|in_first| self.compare_pair((first, in_first), second, partitions, report)) {
                 Ok(divergences) => {
                     divergences.into_iter().for_each(|(partition, divergence)| found.entry(partition).or_default().push(divergence))
                 }
@@ -255,17 +258,30 @@ impl Space<'_, '_> {
         pairs
     }
 
+    /// The view of the holder of this number: the one that is held, if it is of that one.
+    fn view_of<'v>(&self, held: &'v mut Option<(usize, EngineView)>, number: usize, holder: &Holder) -> Result<&'v EngineView> {
+        if held.as_ref().is_some_and(|(of, _)| *of != number) {
+            *held = None;
+        }
+        match held {
+            Some((_, view)) => Ok(view),
+            None => Ok(&held.insert((number, self.read(holder)?)).1),
+        }
+    }
+
+    fn read(&self, holder: &Holder) -> Result<EngineView> {
+        EngineView::read(self.store, &holder.host, &holder.engine)
+    }
+
     /// The partitions of two engines that differ.
     fn compare_pair(
         &self,
-        first: &Holder,
+        (first, in_first): (&Holder, &EngineView),
         second: &Holder,
         partitions: &BTreeSet<u32>,
         report: &mut ReplicasReport,
     ) -> Result<BTreeMap<u32, Divergence>> {
-        let views = [first, second].map(|holder| EngineView::read(self.store, &holder.host, &holder.engine));
-        let [in_first, in_second] = views;
-        let (in_first, in_second) = (in_first?, in_second?);
+        let in_second = self.read(second)?;
         let mut found: BTreeMap<u32, Divergence> = BTreeMap::new();
         let of = |partition: u32| {
             let position = |holder: &Holder| holder.replicas.get(&partition).map_or((0, 0), |row| (row.commit_id, row.commit_term));
@@ -279,7 +295,7 @@ impl Space<'_, '_> {
         let families: BTreeSet<&String> = in_first.families.keys().chain(in_second.families.keys()).collect();
         let absent = FamilyView::default();
         for family in families {
-            let [one, other] = [&in_first, &in_second]
+            let [one, other] = [in_first, &in_second]
                 .map(|view| FamilyOf { family: view.families.get(family).unwrap_or(&absent), blobs: Rc::clone(&view.blobs) });
             let effort = compare(self.store, &one, &other, &task, &mut |difference| {
                 let partition = if is_of_meta { Some(0) } else { partition_of(difference.key) };

@@ -111,9 +111,10 @@ pub(super) fn rewrite(repository: &Repository, listing: &Listing, go: &BTreeSet<
     Ok(rewriter.outcome)
 }
 
-/// Decides, the largest first and what others replace last: one of which all packs stay, none of them named by a larger one, stays. A smaller one goes if
-/// nobody need be told where its packs are named, or the one that names them tells. All others are written again, with those
-/// they overlap: whatever replaces a segment must name all of it that stays, so that a reader may pass it over.
+/// Decides, the largest first and what others replace last: one of which all packs stay, none of them named by a larger
+/// one, stays. A smaller one goes if nobody need be told where its packs are named, or the one that names them tells. All
+/// others are written again, with those they overlap: whatever replaces a segment must name all of it that stays, so that a
+/// reader may pass it over.
 fn fates(outlines: &[Outline]) -> Vec<Fate> {
     let mut fates = vec![Fate::IsWritten; outlines.len()];
     let mut owners: BTreeMap<PackName, usize> = BTreeMap::new();

@@ -17,9 +17,10 @@ use crate::error::{RepoError, Result};
 const CONNECTIONS: u16 = 16;
 /// Seconds without a byte, unless an option says otherwise.
 const STALL_SECONDS: u32 = 60;
-/// Seconds for which requests are tried again, unless an option says otherwise: a signature holds for fifteen minutes, and
-/// whoever waits longer for a store should know.
+/// Seconds for which requests are tried again, unless an option says otherwise: whoever waits longer for a store should know.
 const RETRY_SECONDS: u32 = 240;
+/// For so long a request that was signed is valid: AWS, "Authenticating Requests", fifteen minutes.
+const RETRY_SECONDS_MAX: u32 = 900;
 /// The first pause before another try; each further one is longer, at random, up to `BACKOFF_MAX`.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
@@ -58,6 +59,10 @@ pub(super) fn open(
     requests: Arc<Requests>,
 ) -> Result<Cloud> {
     refuse_foreign(protocol, options)?;
+    if options.retry_seconds.is_some_and(|seconds| seconds > RETRY_SECONDS_MAX) {
+        let why = "for so long a signed request is valid";
+        return Err(RepoError::Setting(format!("store option retry_seconds is {RETRY_SECONDS_MAX} at most: {why}")));
+    }
     let seconds = |given: Option<u32>, otherwise: u32| Duration::from_secs(u64::from(given.unwrap_or(otherwise)));
     let wire = WireOptions {
         connections: usize::from(options.connections.unwrap_or(CONNECTIONS)).max(1),
