@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use esker_ops::copy::{CopyRequest, copy};
 use esker_ops::forget::{ForgetRequest, forget};
 use esker_ops::prune::{PruneRequest, prune};
 use esker_repo::listing::Listing;
+use esker_testkit::faulty_store::{FaultyStore, Operation};
 use esker_testkit::tree::{copy_tree, tree_bytes};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::kit::{Esker, Host, Moment, Shelf, assert_restored, comes_back, host, job, job_during, number};
 
@@ -203,6 +206,33 @@ fn copies_are_whole_whichever_of_the_two_was_thinned_out() {
         third.run_command(command.env("ESKER_FROM_PASSPHRASE", Esker::PASSPHRASE)).exits(0);
         are_whole(&third, &folders, &[6, 7]);
     }
+}
+
+#[test]
+fn a_copy_that_a_prune_took_for_dead_carries_what_forms_hold_of_runs_that_it_saw_whole() {
+    let shelf = Shelf::new(None, 1_800_000_000_000);
+    let hosts = TempDir::new().unwrap();
+    let folders = checkpoints(hosts.path(), 5);
+    for (day, folder) in folders.iter().enumerate() {
+        shelf.backup(&label(day), folder).unwrap();
+        shelf.environment.clock.advance_ms(1000);
+    }
+    let names = (0..4).map(label).collect();
+    forget(&shelf.open(), &ForgetRequest { names, force: true, ..ForgetRequest::default() }).unwrap();
+    let elsewhere = shelf.elsewhere();
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    let source = Shelf::over(Arc::new(store.clone()), None, Arc::clone(&shelf.environment));
+    store.plan().before_first(Operation::Get, "packs/data/", move || {
+        let fence_after = Duration::from_secs(1);
+        let request = PruneRequest { fence_after, max_repack: 1 << 30, repack_percent: 1, ..PruneRequest::default() };
+        let pruned = prune(&shelf.open(), &request, &job()).unwrap();
+        assert!(pruned.sparse_runs > 0 && pruned.fenced.len() == 1, "{pruned:?}");
+    });
+    let report = copy(&source.open(), &elsewhere.open(), &CopyRequest::default(), &job()).unwrap();
+    assert_eq!((report.copied, report.damaged), (1, 0), "{report:?}");
+    assert_eq!(elsewhere.damage(), Vec::<String>::new());
+    elsewhere.restore(&label(4), &elsewhere.path("restored")).unwrap();
+    assert_restored(&folders[4], &elsewhere.path("restored/h"), &[]);
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl FaultyStore {
 
     /// Runs one operation: counted, recorded, and failed before or after its effect if planned.
     async fn run<T>(&self, operation: Operation, path: &Path, effect: impl Future<Output = Result<T>>) -> Result<T> {
+        self.plan.come_to(operation, path);
         let failure_afterwards = self.plan.admit(operation, path)?;
         let outcome = effect.await?;
         failure_afterwards.map_or(Ok(outcome), Err)

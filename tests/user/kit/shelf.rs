@@ -62,21 +62,31 @@ pub struct Shelf {
     pub secret: Option<Secret>,
     /// Bytes of runs that its cache may keep; none unless a story is about that.
     pub run_cache_bytes: u64,
+    location: &'static str,
     scratch: TempDir,
 }
 
 impl Shelf {
     /// A new repository with small chunks and packs.
     pub fn new(secret: Option<Secret>, now_ms: u64) -> Self {
-        let shelf = Self::over(Arc::new(InMemory::new()), secret, TestEnvironment::at(now_ms, 7));
+        Self::over(Arc::new(InMemory::new()), secret, TestEnvironment::at(now_ms, 7)).made()
+    }
+
+    /// A second new repository beside this one: its chunks have other names.
+    pub fn elsewhere(&self) -> Self {
+        let environment = TestEnvironment::at(self.environment.now_ms(), 8);
+        Self { location: "elsewhere", ..Self::over(Arc::new(InMemory::new()), self.secret.clone(), environment) }.made()
+    }
+
+    fn made(self) -> Self {
         let init = InitOptions {
             argon2: Argon2Cost::CHEAP,
             chunker: ChunkerParameters { min: 64, avg: 256, max: 1024 },
             pack_target: 64 << 10,
-            ..InitOptions::new(shelf.secret.clone())
+            ..InitOptions::new(self.secret.clone())
         };
-        Repository::init(Store::new(Arc::clone(&shelf.store), "shelf").unwrap(), &init, shelf.options()).unwrap();
-        shelf
+        Repository::init(Store::new(Arc::clone(&self.store), self.location).unwrap(), &init, self.options()).unwrap();
+        self
     }
 
     /// One with a backup, `one`, of a folder with a file, and that folder.
@@ -91,7 +101,7 @@ impl Shelf {
 
     /// What stands in this store, seen by a client that never saw it before.
     pub fn over(store: Arc<dyn ObjectStore>, secret: Option<Secret>, environment: Arc<TestEnvironment>) -> Self {
-        Self { store, environment, secret, run_cache_bytes: 0, scratch: super::quick_folder() }
+        Self { store, environment, secret, run_cache_bytes: 0, location: "shelf", scratch: super::quick_folder() }
     }
 
     /// The same repository as another client sees it.
@@ -117,7 +127,7 @@ impl Shelf {
     }
 
     pub fn try_open(&self) -> Result<Arc<Repository>, OpsError> {
-        let store = Store::new(Arc::clone(&self.store), "shelf")?;
+        let store = Store::new(Arc::clone(&self.store), self.location)?;
         Ok(Arc::new(Repository::open(store, self.options())?))
     }
 

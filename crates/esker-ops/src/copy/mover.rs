@@ -133,22 +133,7 @@ impl<'a> Mover<'a> {
             }
             Err(error) => return Err(OpsError::within(self.source.repository())(error)),
         };
-        if !is_form(&bytes) {
-            return self.take(*run, ChunkKind::Run, &bytes);
-        }
-        let damaged = RepoError::object(format!("run {run}"));
-        let held = match sparse_run::decode(run, &bytes) {
-            Ok(held) => held,
-            Err(error) => {
-                self.note_damage(*run, format!("run {run}: {error}"));
-                return Ok(());
-            }
-        };
-        let positions = held.held();
-        let whole = held.into_whole().encode().map_err(damaged)?;
-        let id = self.target.sealing().chunk_id(ChunkKind::Run, &whole);
-        self.positions.put(&[run.0, id.0].concat(), positions.as_bytes())?;
-        self.take(*run, ChunkKind::Run, &whole)
+        self.take_read(*run, ChunkKind::Run, &bytes)
     }
 
     /// Where the entries of a run that was made of forms stood in the run itself, if `made` is such a one.
@@ -274,12 +259,38 @@ impl<'a> Mover<'a> {
                 return Ok(());
             }
             self.job.cancel.check()?;
-            self.read_whole_ones(&mut context, stretch, |id, kind, bytes| self.take(id, kind, bytes))?;
+            self.read_whole_ones(&mut context, stretch, |id, kind, bytes| self.take_read(id, kind, bytes))?;
         }
         Ok(())
     }
 
-    /// Stores a chunk that was read.
+    /// Stores a chunk as it was read. A run that stood whole when it was looked for may be read as a form: if a prune that
+    /// did not wait for this copy has rewritten it since.
+    fn take_read(&self, old: ChunkId, kind: ChunkKind, plain: &[u8]) -> Result<()> {
+        match kind == ChunkKind::Run && is_form(plain) {
+            true => self.take_form(old, plain),
+            false => self.take(old, kind, plain),
+        }
+    }
+
+    /// Makes a run of its own of what a form holds.
+    fn take_form(&self, run: ChunkId, form: &[u8]) -> Result<()> {
+        let damaged = RepoError::object(format!("run {run}"));
+        let held = match sparse_run::decode(&run, form) {
+            Ok(held) => held,
+            Err(error) => {
+                self.note_damage(run, format!("run {run}: {error}"));
+                return Ok(());
+            }
+        };
+        let positions = held.held();
+        let whole = held.into_whole().encode().map_err(damaged)?;
+        let id = self.target.sealing().chunk_id(ChunkKind::Run, &whole);
+        self.positions.put(&[run.0, id.0].concat(), positions.as_bytes())?;
+        self.take(run, ChunkKind::Run, &whole)
+    }
+
+    /// Stores a chunk under the name that it has in the target.
     fn take(&self, old: ChunkId, kind: ChunkKind, plain: &[u8]) -> Result<()> {
         self.counts.read_bytes.fetch_add(plain.len() as u64, Ordering::Relaxed);
         let id = self.target.sealing().chunk_id(kind, plain);

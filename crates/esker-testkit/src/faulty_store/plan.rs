@@ -1,6 +1,7 @@
 //! What goes wrong and when, and what has been asked for so far.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -58,6 +59,19 @@ struct Fault {
     effect: Effect,
 }
 
+/// What happens once, before an operation of this kind on a path that begins so.
+struct Event {
+    before: Operation,
+    prefix: String,
+    act: Box<dyn FnOnce() + Send>,
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "before the first {:?} of {}", self.before, self.prefix)
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     count: u64,
@@ -72,6 +86,7 @@ struct State {
     hidden_from_list: HashSet<Path>,
     hidden_from_get: HashSet<Path>,
     alterations: HashMap<Path, Alteration>,
+    event: Option<Event>,
 }
 
 /// The plan of a [`FaultyStore`](super::FaultyStore): a handle that the test keeps, cheap to clone.
@@ -165,7 +180,22 @@ impl FaultPlan {
         self.state().alterations.insert(path.clone(), alteration);
     }
 
-    /// Removes every fault, refusal, hiding and alteration; count and journal go on.
+    /// Does something before the first of these operations on a path that begins so.
+    pub fn before_first(&self, operation: Operation, prefix: &str, act: impl FnOnce() + Send + 'static) {
+        self.state().event = Some(Event { before: operation, prefix: prefix.to_owned(), act: Box::new(act) });
+    }
+
+    /// Lets happen what is to happen before this operation.
+    pub(super) fn come_to(&self, operation: Operation, path: &Path) {
+        let due = |event: &mut Event| event.before == operation && path.as_ref().starts_with(&event.prefix);
+        let event = self.state().event.take_if(due);
+        if let Some(event) = event {
+            // It may use stores, which a thread of this one's runtime may not wait for.
+            std::thread::spawn(event.act).join().unwrap();
+        }
+    }
+
+    /// Removes every fault, refusal, hiding, alteration and event; count and journal go on.
     pub fn heal(&self) {
         let mut state = self.state();
         *state = State {
