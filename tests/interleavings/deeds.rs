@@ -127,6 +127,15 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What differs between two backups is the same whatever prunes do.
+    pub fn compare(&self, repository: &Arc<Repository>) -> Result<(), OpsError> {
+        let found = self.world.differences(repository)?;
+        if found != self.world.difference {
+            self.fault(format!("diff --keys: {found:?} where it was {:?}", self.world.difference));
+        }
+        Ok(())
+    }
+
     /// Repairs with what is left of the repository alone.
     pub fn mend(&self, repository: &Arc<Repository>, torn: Option<&str>) -> Result<(), OpsError> {
         self.judge(&repair(repository, &whole(), &RepairRequest::default(), &job())?, torn);

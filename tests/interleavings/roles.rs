@@ -27,6 +27,8 @@ pub enum Role {
     /// Copies what this one holds into another.
     Exporter,
     Mender,
+    /// Compares the keys of two backups that stay, without a session.
+    Comparer,
 }
 
 pub fn draw_roles(random: &mut SplitMix64) -> Vec<Role> {
@@ -58,7 +60,7 @@ pub fn draw_guests(random: &mut SplitMix64) -> (Vec<Role>, bool) {
         return (Vec::new(), false);
     }
     let mut guests = Vec::new();
-    for guest in [Role::Importer, Role::Exporter, Role::Mender] {
+    for guest in [Role::Importer, Role::Exporter, Role::Mender, Role::Comparer] {
         if random.below(2) == 0 {
             guests.push(guest);
         }
@@ -79,6 +81,7 @@ impl Role {
             Self::Importer => "copy in",
             Self::Exporter => "copy out",
             Self::Mender => "repair",
+            Self::Comparer => "diff keys",
         }
     }
 }

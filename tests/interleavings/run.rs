@@ -159,6 +159,7 @@ impl Run<'_> {
             Role::Importer => self.import(number, &repository),
             Role::Exporter => self.export(number, &repository),
             Role::Mender => self.mend(&repository, self.torn.as_deref()),
+            Role::Comparer => self.compare(&repository),
         });
         match outcome.map_err(at_its_root) {
             Ok(()) => {}

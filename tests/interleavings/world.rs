@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use esker_format::config::ChunkerParameters;
-use esker_ops::Job;
 use esker_ops::backup::{BackupRequest, backup};
 use esker_ops::forget::{ForgetRequest, forget};
+use esker_ops::keys::{KeyCounts, KeyDiffRequest, diff_keys};
+use esker_ops::{Job, OpsError};
 use esker_repo::{Effort, Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
 use esker_testkit::scheduler::Turn;
 use esker_testkit::seeded::{ManualClock, SeededRandom, SplitMix64};
@@ -46,6 +47,8 @@ pub struct World {
     objects_abroad: BTreeMap<String, Bytes>,
     /// What another repository holds, whose chunks have other names.
     pub abroad: Vec<Standing>,
+    /// How the keys of the first and the last backup differ.
+    pub difference: KeyCounts,
 }
 
 /// Time and randomness of one actor.
@@ -122,6 +125,7 @@ impl World {
             backups: Vec::new(),
             objects_abroad: BTreeMap::new(),
             abroad: Vec::new(),
+            difference: KeyCounts::default(),
         };
         world.fill();
         world.fill_abroad();
@@ -148,8 +152,21 @@ impl World {
         let twin = self.backups.pop().unwrap();
         self.add(&store, &clock, 5);
         let names = vec![twin.id];
-        forget(&self.open(&store, &clock), &ForgetRequest { names, ..ForgetRequest::default() }).unwrap();
+        let repository = self.open(&store, &clock);
+        forget(&repository, &ForgetRequest { names, ..ForgetRequest::default() }).unwrap();
+        self.difference = self.differences(&repository).unwrap();
+        assert!(!self.has_engines || self.difference.changed > 0, "{:?}", self.difference);
         self.objects = objects_of(&*store);
+    }
+
+    /// Counts how the keys of the first and the last backup differ.
+    pub fn differences(&self, repository: &Arc<Repository>) -> Result<KeyCounts, OpsError> {
+        if !self.has_engines {
+            return Ok(KeyCounts::default());
+        }
+        let (from, to) = (self.backups[0].id.clone(), self.backups[self.backups.len() - 1].id.clone());
+        let request = KeyDiffRequest { from, to, ..KeyDiffRequest::default() };
+        Ok(diff_keys(repository, &request, &job(), &mut |_| Ok(()))?.counts)
     }
 
     /// Two backups of what the first repository holds in part.
