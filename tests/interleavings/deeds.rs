@@ -7,6 +7,7 @@ use esker_format::verification::Level;
 use esker_ops::OpsError;
 use esker_ops::audit::{AuditRequest, audit};
 use esker_ops::backup::backup;
+use esker_ops::catalog::list;
 use esker_ops::copy::{CopyReport, CopyRequest, Outcome, copy};
 use esker_ops::forget::{ForgetRequest, forget};
 use esker_ops::fsck::{Finding, FsckReport, FsckRequest, Severity, fsck};
@@ -14,6 +15,7 @@ use esker_ops::repair::{RepairRequest, repair};
 use esker_ops::restore::{RestoreRequest, restore};
 use esker_repo::{RepoError, Repository};
 
+use crate::harm::Harm;
 use crate::run::{ABROAD, LOCATION, Run};
 use crate::world::{Standing, job};
 
@@ -63,12 +65,12 @@ impl Run<'_> {
     /// Those of these backups that stand in both repositories now, called as in the one that was written. One that is
     /// damaged must have been forgotten.
     fn copies(&self, report: &CopyReport, of: &[Standing]) -> Vec<Standing> {
-        report.findings.iter().for_each(|finding| self.fault(format!("copy: {finding}")));
+        report.findings.iter().filter(|_| !self.is_lossy()).for_each(|finding| self.fault(format!("copy: {finding}")));
         let mut copies = Vec::new();
         for line in &report.backups {
             let standing = of.iter().position(|standing| standing.id == line.id);
             let goes = standing.is_some_and(|standing| report.from.location == LOCATION && self.goes.contains(&standing));
-            if line.outcome == Outcome::Damaged && !goes {
+            if line.outcome == Outcome::Damaged && !goes && !(report.from.location == LOCATION && self.is_lossy()) {
                 self.fault(format!("copy: {} is damaged: {:?}", line.label, line.findings));
             }
             if let (Some(standing), Some(id)) = (standing, &line.copy) {
@@ -92,6 +94,12 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    pub fn list(&self, repository: &Arc<Repository>) -> Result<(), OpsError> {
+        let found = list(repository)?;
+        found.findings.iter().filter(|_| !self.is_lossy()).for_each(|finding| self.fault(format!("list: {finding}")));
+        Ok(())
     }
 
     pub fn forget(&self, repository: &Arc<Repository>, standing: usize) -> Result<(), OpsError> {
@@ -122,8 +130,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub fn check(&self, repository: &Arc<Repository>, torn: Option<&str>) -> Result<(), OpsError> {
-        self.judge(&fsck(repository, &whole(), &job())?, torn);
+    pub fn check(&self, repository: &Arc<Repository>, harm: Option<&Harm>) -> Result<(), OpsError> {
+        self.judge(&fsck(repository, &whole(), &job())?, harm);
         Ok(())
     }
 
@@ -136,21 +144,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Repairs with what is left of the repository alone.
-    pub fn mend(&self, repository: &Arc<Repository>, torn: Option<&str>) -> Result<(), OpsError> {
-        self.judge(&repair(repository, &whole(), &RepairRequest::default(), &job())?, torn);
+    /// Repairs with what is left of the repository, and with a second one if there is one.
+    pub fn mend(&self, repository: &Arc<Repository>, from: Option<Arc<Repository>>, harm: Option<&Harm>) -> Result<(), OpsError> {
+        let sources = RepairRequest { from, ..RepairRequest::default() };
+        self.judge(&repair(repository, &whole(), &sources, &job())?, harm);
         Ok(())
     }
 
-    /// Nothing may be damaged but a segment that was torn, and packs that only it named.
-    fn judge(&self, report: &FsckReport, torn: Option<&str>) {
+    /// Nothing may be damaged but by this.
+    fn judge(&self, report: &FsckReport, harm: Option<&Harm>) {
         // A process that dies right after its commit leaves a session without an end: fsck says so, until a prune fences it.
         // A trial of the store whose request was lost says that the store cannot do it.
         let is_meant = |finding: &&Finding| {
             let object = finding.object.as_str();
-            object.starts_with("sessions/")
-                || (self.fails && object == LOCATION)
-                || torn.is_some_and(|torn| torn == object || finding.what.ends_with("a segment is lost"))
+            object.starts_with("sessions/") || (self.fails && object == LOCATION) || harm.is_some_and(|harm| harm.explains(finding))
         };
         let damage = report.findings.iter().filter(|finding| finding.severity == Severity::Damage && !is_meant(finding));
         damage.for_each(|finding| self.fault(format!("fsck: {}: {}", finding.object, finding.what)));

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod deeds;
+mod harm;
 mod roles;
 mod run;
 mod sabotage;

@@ -54,10 +54,10 @@ pub fn draw_roles(random: &mut SplitMix64) -> Vec<Role> {
     roles
 }
 
-/// Who is there in one run of three, beside the others; and whether an index segment is torn from the begin.
-pub fn draw_guests(random: &mut SplitMix64) -> (Vec<Role>, bool) {
+/// Who is there beside the others, in one run of three: then something may be broken, too.
+pub fn draw_guests(random: &mut SplitMix64) -> Option<Vec<Role>> {
     if random.below(3) > 0 {
-        return (Vec::new(), false);
+        return None;
     }
     let mut guests = Vec::new();
     for guest in [Role::Importer, Role::Exporter, Role::Mender, Role::Comparer] {
@@ -65,10 +65,15 @@ pub fn draw_guests(random: &mut SplitMix64) -> (Vec<Role>, bool) {
             guests.push(guest);
         }
     }
-    (guests, random.below(3) == 0)
+    Some(guests)
 }
 
 impl Role {
+    /// Whether it makes backups.
+    pub fn is_writer(&self) -> bool {
+        matches!(self, Self::Writer { .. } | Self::Importer)
+    }
+
     /// What a trace calls it.
     pub fn name(&self) -> &'static str {
         match self {

@@ -13,14 +13,13 @@ use esker_repo::listing::Listing;
 use esker_repo::{OpenOptions, RepoError, Repository, Store};
 use esker_testkit::scheduler::{Death, ScheduledStore, Scheduler, Turn};
 use esker_testkit::seeded::{ManualClock, SeededRandom, SplitMix64, mix64};
-use futures::executor::block_on;
-use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStore;
 
 use crate::deeds::at_its_root;
+use crate::harm::Harm;
 use crate::roles::{Role, draw_guests, draw_roles};
 use crate::sabotage::{Sabotage, Sabotaged};
-use crate::world::{ActorEnvironment, Standing, World, job, objects_of};
+use crate::world::{ActorEnvironment, Standing, World, job};
 
 /// What a run came to.
 pub struct Outcome {
@@ -33,6 +32,8 @@ pub struct Outcome {
 /// What the store is called, and that of another repository.
 pub const LOCATION: &str = "shelf";
 pub const ABROAD: &str = "abroad";
+/// A copy of the store from before the run.
+const BEFORE: &str = "before";
 /// The number of who looks when all is over.
 const NOBODY: usize = 99;
 
@@ -48,19 +49,11 @@ pub struct Run<'a> {
     sabotage: Option<Sabotage>,
     /// Backups that are forgotten at some time.
     pub goes: BTreeSet<usize>,
-    /// An index segment that nobody can read, until it is mended.
-    torn: Option<String>,
+    /// What is broken, until it is mended at the end.
+    pub harm: Option<Harm>,
     pub committed: Mutex<Vec<Standing>>,
     faults: Mutex<Vec<String>>,
     sparse_runs: AtomicU64,
-}
-
-/// Cuts an index segment short; its path.
-fn tear_a_segment(store: &dyn ObjectStore, random: &mut SplitMix64) -> String {
-    let paths: Vec<String> = objects_of(store).into_keys().filter(|path| path.starts_with("index/")).collect();
-    let torn = paths[random.below(paths.len() as u64) as usize].clone();
-    block_on(store.put(&ObjectPath::from(torn.as_str()), "torn".into())).unwrap();
-    torn
 }
 
 pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
@@ -70,13 +63,14 @@ pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let dies = |random: &mut SplitMix64| (random.below(4) == 0).then(|| Death { at: 1 + random.below(70), is_done: random.below(2) == 0 });
     let mut deaths: Vec<Option<Death>> = roles.iter().map(|_| dies(&mut random)).collect();
     let order = random.next_u64();
-    let (guests, has_torn) = draw_guests(&mut random);
-    roles.extend(guests);
+    let guests = draw_guests(&mut random);
+    let may_be_broken = guests.is_some();
+    roles.extend(guests.into_iter().flatten());
     deaths.resize_with(roles.len(), || dies(&mut random));
     let scheduler = Scheduler::new(order, deaths, fails_one_in);
     let folder = world.scratch();
     let store = world.store();
-    let torn = has_torn.then(|| tear_a_segment(&*store, &mut random));
+    let harm = if may_be_broken { Harm::inflict(&*store, &mut random) } else { None };
     let goes = roles.iter().filter_map(|role| if let Role::Forgetter { standing } = role { Some(*standing) } else { None });
     let run = Run {
         world,
@@ -87,7 +81,7 @@ pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
         fails: fails_one_in > 0,
         sabotage,
         goes: goes.collect(),
-        torn,
+        harm,
         committed: Mutex::default(),
         faults: Mutex::default(),
         sparse_runs: AtomicU64::new(0),
@@ -107,6 +101,11 @@ pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     Outcome { faults: run.faults.into_inner().unwrap(), sparse_runs: run.sparse_runs.into_inner(), trace }
 }
 
+/// Whether this is an error of who needs what is lost.
+fn is_of_loss(error: &OpsError) -> bool {
+    error.is_damage() || matches!(error, OpsError::Repository(RepoError::PruneStopped(_)))
+}
+
 impl Run<'_> {
     pub fn fault(&self, what: impl Into<String>) {
         self.faults.lock().unwrap().push(what.into());
@@ -117,7 +116,7 @@ impl Run<'_> {
         let store: Arc<dyn ObjectStore> = Arc::new(ScheduledStore::new(Arc::clone(&self.store), turn.clone()));
         let is_misled = |sabotage: &Sabotage| match role {
             Role::Pruner(_) => sabotage.is_of_prune(),
-            Role::Writer { .. } | Role::Importer => !sabotage.is_of_prune(),
+            role if role.is_writer() => !sabotage.is_of_prune(),
             _ => false,
         };
         match self.sabotage.filter(is_misled) {
@@ -154,11 +153,11 @@ impl Run<'_> {
                 self.sparse_runs.fetch_add(pruned.sparse_runs, Ordering::Relaxed);
             }),
             Role::Restorer { standing } => self.restore(&repository, *standing, &format!("actor{number}")),
-            Role::Checker => self.check(&repository, self.torn.as_deref()).and_then(|()| self.audit(&repository)),
-            Role::Lister => list(&repository).map(|found| found.findings.iter().for_each(|finding| self.fault(format!("list: {finding}")))),
+            Role::Checker => self.check(&repository, self.harm.as_ref()).and_then(|()| self.audit(&repository)),
+            Role::Lister => self.list(&repository),
             Role::Importer => self.import(number, &repository),
             Role::Exporter => self.export(number, &repository),
-            Role::Mender => self.mend(&repository, self.torn.as_deref()),
+            Role::Mender => self.mend(&repository, None, self.harm.as_ref()),
             Role::Comparer => self.compare(&repository),
         });
         match outcome.map_err(at_its_root) {
@@ -167,8 +166,13 @@ impl Run<'_> {
             Err(OpsError::Overtaken(_)) => {}
             // A request that failed, or a process that died.
             Err(OpsError::Repository(RepoError::Store { .. }) | OpsError::Uncertain { .. }) if may_fail() => {}
+            Err(error) if !role.is_writer() && self.is_lossy() && is_of_loss(&error) => {}
             Err(error) => self.fault(format!("{number} {}: {error}", role.name())),
         }
+    }
+
+    pub fn is_lossy(&self) -> bool {
+        self.harm.as_ref().is_some_and(Harm::is_loss)
     }
 
     /// Everything has ended: one last prune, then what must hold.
@@ -181,11 +185,14 @@ impl Run<'_> {
 
     fn settled(&self) -> Result<(), OpsError> {
         let repository = self.open(NOBODY, Arc::clone(&self.store), None)?;
-        if let Some(torn) = &self.torn {
-            self.mend(&repository, None)?;
-            if block_on(self.store.head(&ObjectPath::from(torn.as_str()))).is_ok() {
-                self.fault(format!("{torn} is torn and was not mended"));
-            }
+        if self.is_lossy() {
+            // Nobody has built on what was lost.
+            let committed = self.committed.lock().unwrap().clone();
+            committed.iter().try_for_each(|backup| self.restored(&repository, &backup.id, backup.source, &backup.id))?;
+        }
+        if let Some(harm) = &self.harm {
+            let before = self.open_at(BEFORE, NOBODY, self.world.store(), None)?;
+            self.mend(&repository, Some(before).filter(|_| harm.is_loss()), None)?;
         }
         self.check(&repository, None)?;
         let quick = PruneRequest { fence_after: Duration::from_secs(10), ..PruneRequest::default() };
