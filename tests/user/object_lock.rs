@@ -1,5 +1,5 @@
-//! Buckets that let nobody delete: with versions and object lock, where a deletion only hides; with a period of retention, where it
-//! is refused until the period is over.
+//! Buckets that let nobody delete: with versions and object lock, where a deletion only hides; with a period of retention,
+//! where it is refused until the period is over.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -48,7 +48,8 @@ pub fn read_header(input: &mut Reader<'_>, kind: ObjectKind) -> Result<u16> {
     formats::check(kind, input.u16("format")?)
 }
 
-/// Seals a record in the lowest format that can express it. `place` is the object's path if the path is not the hash of its bytes, else empty.
+/// Seals a record in the lowest format that can express it. `place` is the object's path if the path is not the hash of its
+/// bytes, else empty.
 ///
 /// # Errors
 /// `OverLimit` for a payload over `CONTROL_PLAIN_MAX`; whatever would keep a reader from decoding the record; `Codec`.

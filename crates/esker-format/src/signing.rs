@@ -1,4 +1,5 @@
-//! Signatures of audit records (format-spec chapter 18): Ed25519, which has no choices to make and one signature for one message.
+//! Signatures of audit records (format-spec chapter 18): Ed25519, which has no choices to make and one signature for one
+//! message.
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroizing;

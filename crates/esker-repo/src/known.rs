@@ -1,8 +1,8 @@
 //! What this client remembers of a repository: that it is encrypted, the newest view it had of backups and of the log, and what
 //! its store can do.
 //!
-//! The first three are second nets against a store that is not what it was: a config swapped for an unencrypted one, a store rolled
-//! back to an older state. They are files of this machine; losing them loses the net, never data.
+//! The first three are second nets against a store that is not what it was: a config swapped for an unencrypted one, a
+//! store rolled back to an older state. They are files of this machine; losing them loses the net, never data.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

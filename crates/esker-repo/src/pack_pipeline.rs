@@ -90,7 +90,8 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the workers of a session whose data and metadata packs are of these formats; what they store of runs goes to `frames`, too.
+    /// Starts the workers of a session whose data and metadata packs are of these formats; what they store of runs goes to
+    /// `frames`, too.
     pub(crate) fn start(
         repository: &Arc<Repository>,
         frames: Option<Arc<FrameCache>>,

@@ -1,4 +1,5 @@
-//! A whole small repository: two hosts, an engine, a hole, a link, a fence and a note. Raw frames only, so that its bytes are one.
+//! A whole small repository: two hosts, an engine, a hole, a link, a fence and a note. Raw frames only, so that its bytes
+//! are one.
 
 use std::collections::BTreeMap;
 

@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::fsck::Found;
 use crate::job::Job;
 
-/// Brings back every damaged or missing object that the copy has whole; whether there was any. An object's name is the hash of its bytes, or its
-/// place is sealed in, so nothing but the very object can come back.
+/// Brings back every damaged or missing object that the copy has whole; whether there was any. An object's name is the hash
+/// of its bytes, or its place is sealed in, so nothing but the very object can come back.
 ///
 /// # Errors
 /// `Store`, `Cancelled`.

@@ -1,8 +1,8 @@
 //! `restore`: a backup's hosts become folders again, byte for byte.
 //!
 //! A planner walks the recipes and hands out pieces of work, each a stretch of one file; workers fetch, check and write
-//! them. Tables that are made of sorted runs come after, all hosts' together, in one sweep over their keys. What a run left behind is read back and kept where it is right. `CURRENT` comes last, after everything else is
-//! on disk.
+//! them. Tables that are made of sorted runs come after, all hosts' together, in one sweep over their keys. What a run left
+//! behind is read back and kept where it is right. `CURRENT` comes last, after everything else is on disk.
 
 mod hand_out;
 mod mark;

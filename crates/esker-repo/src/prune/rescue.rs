@@ -123,7 +123,8 @@ impl Rescue {
         Err(RepoError::PruneStopped(format!("{fault}; run esker fsck")))
     }
 
-    /// Copies frames of one pack, in their order, those with entries beside them as forms with these. `false` if one of them is not whole: the pack must then stay.
+    /// Copies frames of one pack, in their order, those with entries beside them as forms with these. `false` if one of
+    /// them is not whole: the pack must then stay.
     ///
     /// # Errors
     /// `Store`.

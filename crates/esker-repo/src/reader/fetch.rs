@@ -115,8 +115,8 @@ impl ChunkReader {
         self.open_in(index, place, start, &mut bytes, context).map(<[u8]>::to_vec)
     }
 
-    /// The chunks at these places of an index as they were compressed, checked, to be written again; neighbours in one request. `take`
-    /// gets each one's position.
+    /// The chunks at these places of an index as they were compressed, checked, to be written again; neighbours in one
+    /// request. `take` gets each one's position.
     ///
     /// # Errors
     /// `Store`, and what `take` returns.

@@ -1,9 +1,9 @@
 //! Encoders: compressors whose output a recipe relies on, byte for byte.
 //!
 //! A rebuilt block is right only if the compressor takes the very decisions of the one that wrote it, and those follow its
-//! version. So an encoder has an id that fixes algorithm, level, table sizes and library version (format-spec/15-encoders.md), and
-//! it proves itself before its first use in a process: see [`Encoder::new`]. What an encoder gives is a function of its
-//! id, the dictionary and the plain block alone, whatever it has compressed before.
+//! version. So an encoder has an id that fixes algorithm, level, table sizes and library version
+//! (format-spec/15-encoders.md), and it proves itself before its first use in a process: see [`Encoder::new`]. What an
+//! encoder gives is a function of its id, the dictionary and the plain block alone, whatever it has compressed before.
 
 mod bytes;
 mod id;
