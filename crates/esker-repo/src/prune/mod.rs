@@ -7,7 +7,9 @@
 //! 4. All is listed and marked again. What is needed of the list after all stays.
 //! 5. Index segments without the rest are written, old ones deleted, then the packs, and the list last.
 
+mod delete;
 mod explain;
+mod look;
 mod mark;
 mod marks;
 mod plan;
@@ -20,23 +22,18 @@ mod watch;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use esker_format::audit::{Deed, Event};
-use esker_format::doomed::{DoomedList, Forgotten, ForgottenKind};
-use esker_format::layout::{ObjectKind, PackName, object_path};
+use esker_format::doomed::DoomedList;
+use esker_format::layout::{ObjectKind, object_path};
 use esker_format::seal::ChunkKind;
 use esker_format::{ObjectId, SessionId};
 
 use crate::environment::random;
 use crate::error::{RepoError, Result};
 use crate::index::Location;
-use crate::listing::{Listing, ids};
-use crate::manifests::Backups;
 use crate::repository::Repository;
 use crate::session::Session;
-use crate::view::{View, Viewer};
 
 pub use explain::{Explanation, NeededBy, explain};
 pub use plan::{PackPlan, Plan, Why};
@@ -44,16 +41,13 @@ pub use report::Pruned;
 pub use staging::Swept;
 pub use watch::{JOB, SessionLine};
 
+use look::{LOOKS_MAX, Looked};
 use mark::Marker;
 use rescue::Rescue;
 use watch::{Until, Watch, at_work};
 
 /// Time without a sign of life after which a session is taken for dead, unless the caller says otherwise: ten beats.
 pub const FENCE_AFTER: Duration = Duration::from_secs(600);
-/// Packs for which a further thread deletes along.
-const PACKS_A_WORKER: usize = 8;
-/// How often the store is looked at while other prunes change it.
-const LOOKS_MAX: u32 = 5;
 
 /// How a prune works.
 #[derive(Debug, Clone)]
@@ -136,87 +130,6 @@ pub fn plan(repository: &Arc<Repository>, options: &PruneOptions, observer: &dyn
     plan.at_work = at_work(repository)?.keys().map(|session| watch::line(repository, session)).collect::<Result<_>>()?;
     plan.swept = staging::sweep(repository, &over, true)?;
     Ok(plan)
-}
-
-/// One look at the store: the view, and the backups that stand in it.
-struct Looked {
-    /// Forgotten records that stood before: what they name, backups that stand here may name.
-    records: Vec<ObjectId>,
-    view: View,
-    backups: Backups,
-}
-
-impl Looked {
-    /// Looks, and stops if something is amiss (docs/concurrency.md, Prune).
-    fn at(repository: &Arc<Repository>, observer: &dyn Observer) -> Result<Self> {
-        observer.check()?;
-        let records = ids(&repository.store, ObjectKind::Forgotten)?.into_keys().collect();
-        let view = repository.view(Viewer::Reader)?;
-        let backups = repository.backups_of(&view.listing.manifests)?;
-        if let Some((_, error)) = backups.damaged.first() {
-            return Err(stopped(format!("{error}; bring it back from a copy of the store, or forget that backup by its id")));
-        }
-        if let Some(error) = view.damaged_lists.first() {
-            return Err(stopped(format!(
-                "{error}: nobody knows what another prune wants to delete; find out who wrote it, then delete it"
-            )));
-        }
-        if let Some(error) = view.synced.damaged.iter().find(|error| error.is_too_new()) {
-            return Err(stopped(format!("{error}; prune with the esker that wrote it, or a newer one")));
-        }
-        Ok(Self { records, view, backups })
-    }
-
-    /// Looks and marks. Damage is believed only of a view that still holds: another prune may have moved what is needed.
-    fn and_mark(repository: &Arc<Repository>, observer: &dyn Observer) -> Result<(Self, Marker)> {
-        let mut tries = 1;
-        loop {
-            let looked = Self::at(repository, observer)?;
-            match looked.mark(repository, &BTreeSet::new(), observer) {
-                Ok(marker) => return Ok((looked, marker)),
-                Err(RepoError::PruneStopped(_)) if tries < LOOKS_MAX && looked.is_stale(repository)? => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Whether the store shows other packs or segments now.
-    fn is_stale(&self, repository: &Repository) -> Result<bool> {
-        let now = Listing::read(&repository.store)?;
-        Ok(now.packs != self.view.listing.packs || now.segments != self.view.listing.segments)
-    }
-
-    /// Marks what the backups need, from nothing.
-    fn mark(&self, repository: &Arc<Repository>, own: &BTreeSet<ObjectId>, observer: &dyn Observer) -> Result<Marker> {
-        let mut marker = Marker::new(repository, Arc::clone(&self.view.synced.index), own, &self.others(None))?;
-        marker.mark(&self.backups.found, observer)?;
-        self.nobody_is_missing(repository, &marker)?;
-        Ok(marker)
-    }
-
-    /// Stops if a manifest that a writer or this client saw is gone and nobody forgot it.
-    fn nobody_is_missing(&self, repository: &Arc<Repository>, marker: &Marker) -> Result<()> {
-        let mut gone: BTreeSet<ObjectId> = marker.seen.difference(&self.view.listing.manifests).copied().collect();
-        gone.extend(repository.rolled_back(&self.backups)?);
-        if gone.is_empty() {
-            return Ok(());
-        }
-        let forgotten = repository.forgotten()?;
-        for id in gone.iter().filter(|id| !forgotten.contains_key(id)) {
-            let path = object_path(ObjectKind::Manifest, id);
-            if repository.store.size(&path)?.is_none() {
-                let what = format!("{path} is missing and nobody forgot it: the store lost it, hides it or was rolled back");
-                return Err(stopped(format!("{what}; bring it back from a copy of the store, or esker forget {id}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Packs of the lists of other prunes.
-    fn others(&self, own: Option<ObjectId>) -> BTreeSet<ObjectId> {
-        let lists = self.view.lists.iter().filter(|(id, _)| Some(**id) != own);
-        lists.flat_map(|(_, list)| list.packs.iter().copied()).collect()
-    }
 }
 
 /// The list that a prune wrote.
@@ -399,108 +312,6 @@ impl Prune<'_> {
         Ok(go)
     }
 
-    /// Step (5).
-    fn delete(&mut self, looked: &Looked, go: &BTreeSet<ObjectId>) -> Result<()> {
-        self.observer.check()?;
-        let manifests = || looked.backups.found.iter().map(|backup| &backup.manifest);
-        let told = manifests().flat_map(|manifest| manifest.segments.iter().copied()).collect();
-        let segments = segments::rewrite(self.repository, &looked.view.listing, go, &told)?;
-        let mut packs: Vec<(PackName, u64)> =
-            looked.view.listing.packs.iter().filter(|(name, _)| go.contains(&name.id)).map(|(name, size)| (*name, *size)).collect();
-        let written: BTreeSet<ObjectId> = manifests().flat_map(|manifest| manifest.packs.iter().copied()).collect();
-        self.record_forgotten(packs.iter().map(|(name, _)| *name).filter(|name| written.contains(&name.id)))?;
-        self.log(&packs, true)?;
-        // From here on it is for the next prune to finish what this one does not.
-        if let Some(list) = &mut self.list {
-            list.is_used = true;
-        }
-        let named = segments.delete_stale(self.repository, &mut self.report.refused)?;
-        packs.retain(|(name, _)| !named.contains(name));
-        let locked = self.delete_packs(&packs)?;
-        packs.retain(|(name, _)| !locked.iter().any(|(path, _)| *path == name.path()));
-        self.report.refused.extend(locked);
-        self.report.delete(&packs, &segments);
-        self.remove_lists(looked, go, &packs.iter().map(|(name, _)| name.id).collect())?;
-        self.log(&packs, false)?;
-        self.remove_records(&looked.records, &written)
-    }
-
-    /// The audit log says what is about to be deleted, and that it was.
-    fn log(&self, packs: &[(PackName, u64)], intended: bool) -> Result<()> {
-        if packs.is_empty() {
-            return Ok(());
-        }
-        let (count, bytes) = (packs.len() as u64, packs.iter().map(|(_, bytes)| bytes).sum());
-        self.repository.record(Some(self.session), Deed { intended, count, bytes, ..Deed::done(Event::Prune) }).map(drop)
-    }
-
-    /// Packs that a standing backup says it wrote are named, so that nobody takes them for lost.
-    fn record_forgotten(&self, packs: impl Iterator<Item = PackName>) -> Result<()> {
-        let objects: Vec<(ObjectId, String)> = packs.map(|name| (name.id, name.kind.folder().to_owned())).collect();
-        if objects.is_empty() {
-            return Ok(());
-        }
-        let (session, at_ms) = (self.session, self.repository.environment.now_ms());
-        let record = Forgotten { session, at_ms, kind: ForgottenKind::Pack, objects, reason: "prune".into() };
-        self.repository.write_object(ObjectKind::Forgotten, &record).map(drop)
-    }
-
-    /// Records of packs that no backup names any more.
-    fn remove_records(&self, records: &[ObjectId], written: &BTreeSet<ObjectId>) -> Result<()> {
-        for (id, read) in self.repository.read_objects::<Forgotten>(ObjectKind::Forgotten, records.iter().copied()) {
-            match read {
-                Ok(record) if record.kind == ForgottenKind::Pack && !record.objects.iter().any(|(pack, _)| written.contains(pack)) => {
-                    // One that is locked goes with a later prune.
-                    self.repository.store.delete_unless_locked(&object_path(ObjectKind::Forgotten, &id))?;
-                }
-                Ok(_) => {}
-                // What cannot be read stays, and fsck says so.
-                Err(error) if error.is_damage() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives those that the store refuses to delete.
-    fn delete_packs(&self, packs: &[(PackName, u64)]) -> Result<Vec<(String, String)>> {
-        let next = AtomicUsize::new(0);
-        let delete = || -> Result<Vec<(String, String)>> {
-            let mut refused = Vec::new();
-            while let Some((name, _)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.observer.check()?;
-                refused.extend(self.repository.store.delete_unless_locked(&name.path())?.map(|why| (name.path(), why)));
-            }
-            Ok(refused)
-        };
-        let workers = self.options.workers.min(packs.len() / PACKS_A_WORKER);
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (0..workers).map(|_| scope.spawn(delete)).collect();
-            let outcome = delete();
-            let panicked = |_| Err(RepoError::Internal("a deleting thread panicked".into()));
-            let outcomes = others.into_iter().map(|other| other.join().unwrap_or_else(panicked));
-            outcomes.fold(outcome, |all, more| Ok([all?, more?].concat()))
-        })
-    }
-
-    /// Lists of which no pack is left: others', then the own one.
-    fn remove_lists(&mut self, looked: &Looked, to_go: &BTreeSet<ObjectId>, gone: &BTreeSet<ObjectId>) -> Result<()> {
-        let own = self.list.as_ref().map(|list| list.id);
-        let left: BTreeSet<ObjectId> = looked.view.listing.packs.keys().map(|name| name.id).filter(|id| !gone.contains(id)).collect();
-        let is_over = |list: &DoomedList| list.packs.iter().all(|pack| !left.contains(pack));
-        let others = looked.view.lists.iter().filter(|(id, list)| Some(**id) != own && is_over(list));
-        // What could not be deleted is for the next prune, and nobody relies on it until then.
-        let own = own.as_ref().filter(|_| !left.iter().any(|pack| to_go.contains(pack)));
-        for id in others.map(|(id, _)| id).chain(own) {
-            let path = object_path(ObjectKind::DoomedList, id);
-            if let Some(why) = self.repository.store.delete_unless_locked(&path)? {
-                self.report.refused.push((path, why));
-            }
-        }
-        self.list = None;
-        Ok(())
-    }
-
     /// A prune that deleted nothing yet needs no list.
     fn take_list_back(&mut self) {
         if let Some(list) = self.list.take().filter(|list| !list.is_used) {
@@ -516,8 +327,4 @@ fn sessions_over(repository: &Repository) -> Result<BTreeSet<SessionId>> {
     let ended = crate::listing::sessions(&repository.store)?;
     over.extend(ended.into_iter().filter(|(_, records)| records.contains(&esker_format::layout::SessionRecord::End)).map(|(id, _)| id));
     Ok(over)
-}
-
-fn stopped(why: String) -> RepoError {
-    RepoError::PruneStopped(why)
 }
