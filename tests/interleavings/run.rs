@@ -49,6 +49,8 @@ pub struct Run<'a> {
     sabotage: Option<Sabotage>,
     /// Backups that are forgotten at some time.
     pub goes: BTreeSet<usize>,
+    /// Whether all are on one machine, with one cache.
+    is_one_machine: bool,
     /// What is broken, until it is mended at the end.
     pub harm: Option<Harm>,
     pub committed: Mutex<Vec<Standing>>,
@@ -64,13 +66,13 @@ pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let mut deaths: Vec<Option<Death>> = roles.iter().map(|_| dies(&mut random)).collect();
     let order = random.next_u64();
     let guests = draw_guests(&mut random);
-    let may_be_broken = guests.is_some();
+    let is_plain = guests.is_none();
     roles.extend(guests.into_iter().flatten());
     deaths.resize_with(roles.len(), || dies(&mut random));
     let scheduler = Scheduler::new(order, deaths, fails_one_in);
     let folder = world.scratch();
     let store = world.store();
-    let harm = if may_be_broken { Harm::inflict(&*store, &mut random) } else { None };
+    let harm = if is_plain { None } else { Harm::inflict(&*store, &mut random) };
     let goes = roles.iter().filter_map(|role| if let Role::Forgetter { standing } = role { Some(*standing) } else { None });
     let run = Run {
         world,
@@ -81,6 +83,7 @@ pub fn run(world: &World, seed: u64, sabotage: Option<Sabotage>) -> Outcome {
         fails: fails_one_in > 0,
         sabotage,
         goes: goes.collect(),
+        is_one_machine: !is_plain && random.below(2) == 0,
         harm,
         committed: Mutex::default(),
         faults: Mutex::default(),
@@ -139,8 +142,7 @@ impl Run<'_> {
     ) -> Result<Arc<Repository>, OpsError> {
         let random = SeededRandom::new(mix64(self.seed ^ mix64(number as u64 + 1)));
         let environment = Arc::new(ActorEnvironment { clock: Arc::clone(&self.clock), random, turn });
-        // Every actor is a machine of its own.
-        let cache = self.folder.join(format!("cache{number}"));
+        let cache = self.folder.join(if self.is_one_machine { "cache".to_owned() } else { format!("cache{number}") });
         let options = OpenOptions { secret: None, cache, run_cache_bytes: None, index_cache_bytes: 1 << 30, environment };
         Ok(Arc::new(Repository::open(Store::new(store, location)?, options)?))
     }

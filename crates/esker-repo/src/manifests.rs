@@ -155,23 +155,21 @@ impl Repository {
         let (location, repository) = (self.store.location(), self.config.repository);
         let remembered = known.manifests(location, repository);
         let gone: Vec<ObjectId> = remembered.iter().filter(|id| !readable.contains(id) && !unreadable.contains(id)).copied().collect();
-        let lost = if gone.is_empty() {
-            Vec::new()
-        } else {
-            // Committed or forgotten since the store was listed?
-            let mut lost = Vec::new();
-            for id in gone {
-                if self.store.size(&object_path(ObjectKind::Manifest, &id))?.is_none() {
-                    lost.push(id);
-                }
+        let (mut late, mut lost) = (Vec::new(), Vec::new());
+        // Committed or forgotten since the store was listed?
+        for id in gone {
+            match self.store.size(&object_path(ObjectKind::Manifest, &id))? {
+                Some(_) => late.push(id),
+                None => lost.push(id),
             }
+        }
+        if !lost.is_empty() {
             let forgotten = self.forgotten()?;
             lost.retain(|id| !forgotten.contains_key(id));
-            lost
-        };
+        }
         // What was lost stays remembered, so that it is reported until somebody forgets it by name; what was never readable
         // here is not remembered at all.
-        let keep = readable.iter().chain(&lost).chain(remembered.intersection(&unreadable)).copied().collect();
+        let keep = readable.iter().chain(&late).chain(&lost).chain(remembered.intersection(&unreadable)).copied().collect();
         if remembered != keep {
             known.remember_manifests(location, repository, &keep)?;
         }

@@ -152,7 +152,7 @@ pub fn audit(repository: &Arc<Repository>, request: &AuditRequest, job: &Job) ->
     let log = repository.read_log()?;
     job.progress.finish();
     let audit = Audit::of(repository, log);
-    let mut findings = audit.findings_of_log(repository, request);
+    let mut findings = audit.findings_of_log(repository, request)?;
     if let Some(holdings) = &holdings {
         let counting = audit.records.iter().filter(|(id, _)| audit.is_accounted_by(id)).map(|(_, record)| record);
         findings.extend(holdings.compare(repository, counting)?);
@@ -229,7 +229,7 @@ impl Audit {
         self.records.contains_key(id) || self.damaged.contains_key(id)
     }
 
-    fn findings_of_log(&self, repository: &Repository, request: &AuditRequest) -> Vec<AuditFinding> {
+    fn findings_of_log(&self, repository: &Repository, request: &AuditRequest) -> Result<Vec<AuditFinding>> {
         let mut findings = Vec::new();
         for (id, error) in &self.damaged {
             let text = error.strip_prefix(&record_path(id)).unwrap_or(error).trim_start_matches([':', ' ']).to_owned();
@@ -239,7 +239,7 @@ impl Audit {
                 "esker fsck --repair --from COPY brings it back from a copy of the repository",
             ));
         }
-        self.missing(repository, &mut findings);
+        self.missing(repository, &mut findings)?;
         self.roots(&mut findings);
         self.own_key(repository, &mut findings);
         for id in &self.graph.order {
@@ -248,11 +248,11 @@ impl Audit {
         self.beside_removals(&mut findings);
         self.pinned(&request.heads, &mut findings);
         self.unsigned(&mut findings);
-        findings
+        Ok(findings)
     }
 
     /// Records that others name, or that this client saw, and that are gone.
-    fn missing(&self, repository: &Repository, findings: &mut Vec<AuditFinding>) {
+    fn missing(&self, repository: &Repository, findings: &mut Vec<AuditFinding>) -> Result<()> {
         let mut missing: BTreeMap<ObjectId, String> = BTreeMap::new();
         for (id, followers) in self.graph.named().filter(|(id, _)| !self.is_there(id)) {
             let by = followers.first().map(ObjectId::short).unwrap_or_default();
@@ -262,7 +262,13 @@ impl Audit {
         for id in seen.all.iter().filter(|id| !self.is_there(id)) {
             missing.entry(*id).or_insert_with(|| "is missing: this client saw it".to_owned());
         }
-        findings.extend(missing.iter().map(|(id, what)| AuditFinding::of_record(id, what.as_str(), LOOK_FOR_IT)));
+        for (id, what) in missing {
+            // Another process may have written it since the log was listed.
+            if repository.store().size(&record_path(&id))?.is_none() {
+                findings.push(AuditFinding::of_record(&id, what, LOOK_FOR_IT));
+            }
+        }
+        Ok(())
     }
 
     /// The log begins once.
