@@ -18,7 +18,7 @@ use esker_testkit::faulty_store::{Effect, FaultyStore, Operation};
 use esker_testkit::tree::copy_tree;
 use serde_json::Value;
 
-use crate::kit::{Esker, Shelf, hex_name, host, job, names, noise, number};
+use crate::kit::{Esker, Shelf, hex_name, host, job, names, noise, number, request};
 
 /// Something that is done to a repository; whether it was.
 type Act = fn(&Shelf, &Path) -> bool;
@@ -334,6 +334,23 @@ fn two_who_write_at_once_leave_two_heads_and_whoever_comes_next_follows_both() {
     assert_eq!((report.heads.len(), report.is_damaged()), (1, false), "{:?}", report.findings);
     let head = ObjectId::from_hex(&report.heads[0]).unwrap();
     assert_eq!(joined.open().read_object::<AuditRecord>(ObjectKind::Audit, &head).unwrap().heads.len(), 2);
+}
+
+#[test]
+fn what_another_process_of_this_machine_writes_while_a_log_is_audited_is_not_missing() {
+    let mut shelf = encrypted_shelf();
+    let source = one_file(&shelf);
+    shelf.backup("one", &source).unwrap();
+    // It shares the memory of what this client saw.
+    let other = shelf.open();
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    store.plan().before_first(Operation::Get, "audit/", move || {
+        esker_ops::backup::backup(&other, &request("two", &source), &job()).unwrap();
+    });
+    shelf.store = Arc::new(store);
+    let report = report_of(&shelf.open(), &[]);
+    assert!(!report.is_damaged(), "{:?}", report.findings);
+    assert_eq!(esker_ops::catalog::list(&shelf.open()).unwrap().backups.len(), 2);
 }
 
 #[test]
