@@ -34,6 +34,8 @@ pub const LOCATION: &str = "shelf";
 pub const ABROAD: &str = "abroad";
 /// A copy of the store from before the run.
 const BEFORE: &str = "before";
+/// What a machine keeps of runs: some, so that others go.
+const RUN_CACHE_BYTES: u64 = 16 << 10;
 /// The number of who looks when all is over.
 const NOBODY: usize = 99;
 
@@ -143,7 +145,8 @@ impl Run<'_> {
         let random = SeededRandom::new(mix64(self.seed ^ mix64(number as u64 + 1)));
         let environment = Arc::new(ActorEnvironment { clock: Arc::clone(&self.clock), random, turn });
         let cache = self.folder.join(if self.is_one_machine { "cache".to_owned() } else { format!("cache{number}") });
-        let options = OpenOptions { secret: None, cache, run_cache_bytes: None, index_cache_bytes: 1 << 30, environment };
+        let run_cache_bytes = Some(if self.is_one_machine { RUN_CACHE_BYTES } else { 0 });
+        let options = OpenOptions { secret: None, cache, run_cache_bytes, index_cache_bytes: 1 << 30, environment };
         Ok(Arc::new(Repository::open(Store::new(store, location)?, options)?))
     }
 
