@@ -15,7 +15,7 @@ use crate::repository::Repository;
 use crate::view::{View, Viewer};
 
 /// How often the store is looked at while other prunes change it.
-pub(super) const LOOKS_MAX: u32 = 5;
+const LOOKS_MAX: u32 = 5;
 
 /// One look at the store: the view, and the backups that stand in it.
 pub(super) struct Looked {
@@ -27,7 +27,7 @@ pub(super) struct Looked {
 
 impl Looked {
     /// Looks, and stops if something is amiss (docs/concurrency.md, Prune).
-    pub(super) fn at(repository: &Arc<Repository>, observer: &dyn Observer) -> Result<Self> {
+    fn at(repository: &Arc<Repository>, observer: &dyn Observer) -> Result<Self> {
         observer.check()?;
         let records = ids(&repository.store, ObjectKind::Forgotten)?.into_keys().collect();
         let view = repository.view(Viewer::Reader)?;
@@ -46,13 +46,18 @@ impl Looked {
         Ok(Self { records, view, backups })
     }
 
-    /// Looks and marks. Damage is believed only of a view that still holds: another prune may have moved what is needed.
-    pub(super) fn and_mark(repository: &Arc<Repository>, observer: &dyn Observer) -> Result<(Self, Marker)> {
+    /// Looks, and does something with what is seen. Damage is believed only of a view that still holds: another prune may have
+    /// moved what is needed, or deleted what no backup needs any more that was forgotten since.
+    pub(super) fn until_it_holds<T>(
+        repository: &Arc<Repository>,
+        observer: &dyn Observer,
+        mut act: impl FnMut(&Self) -> Result<T>,
+    ) -> Result<(Self, T)> {
         let mut tries = 1;
         loop {
             let looked = Self::at(repository, observer)?;
-            match looked.mark(repository, &BTreeSet::new(), observer) {
-                Ok(marker) => return Ok((looked, marker)),
+            match act(&looked) {
+                Ok(outcome) => return Ok((looked, outcome)),
                 Err(RepoError::PruneStopped(_)) if tries < LOOKS_MAX && looked.is_stale(repository)? => tries += 1,
                 Err(error) => return Err(error),
             }
@@ -60,13 +65,13 @@ impl Looked {
     }
 
     /// Whether the store shows other packs or segments now.
-    pub(super) fn is_stale(&self, repository: &Repository) -> Result<bool> {
+    fn is_stale(&self, repository: &Repository) -> Result<bool> {
         let now = Listing::read(&repository.store)?;
         Ok(now.packs != self.view.listing.packs || now.segments != self.view.listing.segments)
     }
 
     /// Marks what the backups need, from nothing.
-    fn mark(&self, repository: &Arc<Repository>, own: &BTreeSet<ObjectId>, observer: &dyn Observer) -> Result<Marker> {
+    pub(super) fn mark(&self, repository: &Arc<Repository>, own: &BTreeSet<ObjectId>, observer: &dyn Observer) -> Result<Marker> {
         let mut marker = Marker::new(repository, Arc::clone(&self.view.synced.index), own, &self.others(None))?;
         marker.mark(&self.backups.found, observer)?;
         self.nobody_is_missing(repository, &marker)?;

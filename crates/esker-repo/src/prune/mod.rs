@@ -30,7 +30,7 @@ use esker_format::seal::ChunkKind;
 use esker_format::{ObjectId, SessionId};
 
 use crate::environment::random;
-use crate::error::{RepoError, Result};
+use crate::error::Result;
 use crate::index::Location;
 use crate::repository::Repository;
 use crate::session::Session;
@@ -41,7 +41,7 @@ pub use report::Pruned;
 pub use staging::Swept;
 pub use watch::{JOB, SessionLine};
 
-use look::{LOOKS_MAX, Looked};
+use look::Looked;
 use mark::Marker;
 use rescue::Rescue;
 use watch::{Until, Watch, at_work};
@@ -125,7 +125,7 @@ pub fn prune(repository: &Arc<Repository>, options: &PruneOptions, observer: &dy
 /// As `prune`.
 pub fn plan(repository: &Arc<Repository>, options: &PruneOptions, observer: &dyn Observer) -> Result<Plan> {
     let over = sessions_over(repository)?;
-    let (looked, marker) = Looked::and_mark(repository, observer)?;
+    let (looked, marker) = Looked::until_it_holds(repository, observer, |looked| looked.mark(repository, &BTreeSet::new(), observer))?;
     let mut plan = Plan::of(&looked.view, &marker, &over, &options.repack);
     plan.at_work = at_work(repository)?.keys().map(|session| watch::line(repository, session)).collect::<Result<_>>()?;
     plan.swept = staging::sweep(repository, &over, true)?;
@@ -155,17 +155,15 @@ impl Prune<'_> {
         self.settle_suspects()?;
         let over = sessions_over(self.repository)?;
         self.observer.step("marking");
-        let (looked, mut marker) = Looked::and_mark(self.repository, self.observer)?;
-        let mut plan = Plan::of(&looked.view, &marker, &over, &self.options.repack);
-        marker.prove_homes(&plan.going(), self.observer)?;
-        self.rescue(&mut marker, &mut plan)?;
-        let plan = Plan::of(&looked.view, &marker, &over, &Repack::NOTHING).with_rewritten(plan);
+        let (repository, observer) = (self.repository, self.observer);
+        let (looked, (marker, plan)) = Looked::until_it_holds(repository, observer, |looked| self.mark_and_rescue(looked, &over))?;
         self.report.begin(&plan);
         if !plan.packs.is_empty() {
             self.write_list(&plan)?;
             self.wait_for_sessions()?;
             self.observer.step("marking again");
-            let (looked, go) = self.look_again(marker)?;
+            let mut first = Some(marker);
+            let (looked, go) = Looked::until_it_holds(repository, observer, |looked| self.mark_again(looked, first.take()))?;
             self.observer.step("deleting");
             self.delete(&looked, &go)?;
         } else if looked.view.synced.index.absent() > 0 || !looked.view.lists.is_empty() {
@@ -191,6 +189,16 @@ impl Prune<'_> {
         self.watch.retain_suspects(&mut sessions)?;
         self.observer.step("waiting");
         self.watch.wait(sessions, Until::ItIsKnown)
+    }
+
+    /// Step (1), and what must be written before the list.
+    fn mark_and_rescue(&mut self, looked: &Looked, over: &BTreeSet<SessionId>) -> Result<(Marker, Plan)> {
+        let mut marker = looked.mark(self.repository, &BTreeSet::new(), self.observer)?;
+        let mut plan = Plan::of(&looked.view, &marker, over, &self.options.repack);
+        marker.prove_homes(&plan.going(), self.observer)?;
+        self.rescue(&mut marker, &mut plan)?;
+        let plan = Plan::of(&looked.view, &marker, over, &Repack::NOTHING).with_rewritten(plan);
+        Ok((marker, plan))
     }
 
     /// Copies needed chunks of packs that are to go. A pack of which not all that is needed reads whole stays.
@@ -264,21 +272,8 @@ impl Prune<'_> {
         Ok(())
     }
 
-    /// Step (4): gives the packs of the list that go.
-    fn look_again(&mut self, marker: Marker) -> Result<(Looked, BTreeSet<ObjectId>)> {
-        let mut first = Some(marker);
-        let mut tries = 1;
-        loop {
-            let looked = Looked::at(self.repository, self.observer)?;
-            match self.mark_again(&looked, first.take()) {
-                Ok(go) => return Ok((looked, go)),
-                Err(RepoError::PruneStopped(_)) if tries < LOOKS_MAX && looked.is_stale(self.repository)? => tries += 1,
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Marks again; what the first look marked need not be walked once more, unless another prune took what it counted on.
+    /// Step (4): marks again, and gives the packs of the list that go. What the first look marked need not be walked once
+    /// more, unless another prune took what it counted on.
     fn mark_again(&mut self, looked: &Looked, first: Option<Marker>) -> Result<BTreeSet<ObjectId>> {
         let own = self.list.as_ref().map(|list| list.packs.clone()).unwrap_or_default();
         let others = looked.others(self.list.as_ref().map(|list| list.id));
