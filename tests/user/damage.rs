@@ -90,11 +90,11 @@ impl Sample {
         vec![with_path(first), with_path(second)]
     }
 
-    /// A client that sees these objects, with a secret whose own key object was left alone.
+    /// A client that sees these objects an hour later, with a secret whose own key object was left alone.
     fn client(&self, objects: &Objects) -> Shelf {
         let intact = |(_, path): &&(Secret, String)| objects.get(path) == self.objects.get(path);
         let secret = self.secrets.iter().find(intact).map(|(secret, _)| secret.clone());
-        Shelf::over(Shelf::store_of(objects), secret, TestEnvironment::at(1_800_000_100_000, 9))
+        Shelf::over(Shelf::store_of(objects), secret, TestEnvironment::at(1_800_003_600_000, 9))
     }
 
     /// What is wrong with how the damage was met; nothing if fsck reported it and every restore was right or failed.

@@ -13,6 +13,7 @@ use esker_repo::listing::{Listing, sessions};
 use esker_repo::manifests::Standing;
 use esker_repo::session::Session;
 use esker_repo::{RepoError, Repository};
+use esker_testkit::faulty_store::{FaultyStore, Operation};
 
 use crate::kit::{Esker, Moment, Shelf, assert_restored, host, id_of, job_during, names, noise, number};
 
@@ -123,6 +124,25 @@ fn what_a_prune_has_doomed_does_not_exist_for_the_next_writer() {
         damaged.unwrap();
         assert_restored(&source, &shelf.path("t").join("h"), &[]);
     }
+}
+
+#[test]
+fn a_check_beside_a_backup_that_has_just_committed_finds_no_damage() {
+    let (mut shelf, source) = Shelf::with_one_backup();
+    let other = shelf.other_client();
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    // The record of a backup comes between its manifest and the end of its session.
+    store.plan().before_first(Operation::Put, "audit/", move || {
+        let report = other.fsck().unwrap();
+        assert_eq!(report.backups, 2);
+        assert!(!report.is_damaged() && report.findings[0].what.contains("two, which is whole, ends just now"), "{report:?}");
+        // Nothing would tell that from a record that was lost an hour ago.
+        other.environment.clock.advance_ms(3_600_000);
+        assert!(other.damage()[0].contains("its writer died right after the commit"));
+    });
+    shelf.store = Arc::new(store);
+    shelf.backup("two", &source).unwrap();
+    assert_eq!(shelf.damage(), Vec::<String>::new());
 }
 
 #[test]
