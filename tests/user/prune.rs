@@ -263,7 +263,7 @@ impl Environment for Beating {
         self.inner.pause(time);
         let pauses = self.pauses.fetch_add(1, Ordering::SeqCst) + 1;
         let mut session = self.session.lock().unwrap();
-        if let Some((repository, session)) = session.as_ref().filter(|_| pauses % 8 == 0) {
+        if let Some((repository, session)) = session.as_ref().filter(|_| pauses.is_multiple_of(8)) {
             // By a clock that stands: it is a sign of life all the same.
             let path = session_path(&session.id(), SessionRecord::Beat(pauses / 8));
             repository.write_placed(ObjectKind::SessionBeat, &path, &SessionBeat { at_ms: 0 }).unwrap();
