@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use esker_format::index_segment::IndexSegment;
+use esker_format::layout::ObjectKind;
 use esker_ops::OpsError;
 use esker_ops::catalog::list;
 use esker_ops::prune::{PruneRequest, prune};
@@ -215,6 +217,12 @@ impl Run<'_> {
         }
         if let Some(last) = committed.last() {
             self.restored(&repository, &last.id, last.source, "last")?;
+        }
+        for id in Listing::read(repository.store())?.segments.keys() {
+            let replaces = repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, id)?.replaces;
+            if BTreeSet::from_iter(&replaces).len() < replaces.len() {
+                self.fault(format!("segment {id} replaces one twice: {replaces:?}"));
+            }
         }
         let left = prune(&repository, &PruneRequest { dry_run: true, ..quick }, &job())?;
         let listing = Listing::read(repository.store())?;

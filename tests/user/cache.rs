@@ -6,12 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use esker_format::ObjectId;
 use esker_format::index_segment::IndexSegment;
-use esker_format::layout::ObjectKind;
-use esker_repo::listing::ids;
+use esker_format::layout::{ObjectKind, object_path};
+use esker_repo::listing::{Listing, ids};
 use esker_testkit::faulty_store::{FaultyStore, Operation};
 
-use crate::kit::{Esker, Shelf, TestEnvironment, assert_restored, host, names, noise};
+use crate::kit::{Esker, Shelf, TestEnvironment, assert_restored, doom, host, names, noise};
 
 /// A repository of so many chunks that their index is on disk, with one backup of the folder.
 fn many_chunks() -> (Esker, PathBuf) {
@@ -201,6 +202,30 @@ fn a_merged_segment_that_is_damaged_or_lies_costs_only_that_others_are_read() {
     let client = shelf.other_client();
     client.restore("night 1", &client.path("t")).unwrap();
     assert!(client.damage().is_empty(), "what it stood for is still there: {:?}", client.damage());
+}
+
+#[test]
+fn segments_are_merged_by_who_has_a_session_and_not_while_a_prune_may_be_at_work() {
+    let (shelf, source) = nights(8);
+    let repository = shelf.open();
+    let merged = || {
+        let of = |id: ObjectId| repository.read_object::<IndexSegment>(ObjectKind::IndexSegment, &id).unwrap();
+        ids(repository.store(), ObjectKind::IndexSegment).unwrap().into_keys().filter(|id| !of(*id).replaces.is_empty()).count()
+    };
+    let packs: Vec<_> = Listing::read(repository.store()).unwrap().packs.into_keys().take(1).collect();
+    let list = doom(&repository, &packs);
+    shelf.backup("while it is", &source).unwrap();
+    assert_eq!(merged(), 0, "what goes is named no more often");
+    shelf.lose(&object_path(ObjectKind::DoomedList, &list));
+
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    Shelf::over(Arc::new(store.clone()), None, TestEnvironment::at(1_900_000_000_000, 8)).backup("after it", &source).unwrap();
+    assert_eq!(merged(), 1);
+    let journal = store.plan().journal();
+    let first =
+        |operation, folder: &str| journal.iter().position(|(done, path)| *done == operation && path.as_ref().starts_with(folder)).unwrap();
+    let steps = [(Operation::Put, "sessions"), (Operation::List, "doomed"), (Operation::List, "packs"), (Operation::Put, "index")];
+    assert!(steps.map(|(operation, folder)| first(operation, folder)).is_sorted(), "{journal:?}");
 }
 
 #[test]

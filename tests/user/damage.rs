@@ -345,23 +345,36 @@ fn data_pack_of(esker: &Esker, backup: &str) -> PathBuf {
 
 #[test]
 fn damage_to_the_past_heals_when_the_host_still_has_the_file() {
-    let esker = Esker::encrypted();
-    let source = esker.path("source");
-    fs::create_dir_all(&source).unwrap();
-    fs::write(source.join("file"), noise(1, 5000)).unwrap();
-    let backup = |label: &str, more: &[&str]| {
-        let host = host("h", &source);
-        esker.json(&[&["backup", "--host", &host, "--label", label, "--reread-share", "0"], more].concat(), 4)
+    type Harm = fn(&Esker);
+    let lost: Harm = |esker| fs::remove_file(data_pack_of(esker, "one")).unwrap();
+    // Neither it nor what names it tells what it holds.
+    let unreadable: Harm = |esker| {
+        let pack = data_pack_of(esker, "one");
+        let len = fs::metadata(&pack).unwrap().len() as usize;
+        let mut bytes = fs::read(&pack).unwrap();
+        bytes[len - 4] ^= 1;
+        fs::write(&pack, bytes).unwrap();
+        fs::read_dir(esker.repo().join("index")).unwrap().for_each(|segment| rot(&segment.unwrap().path()));
     };
-    backup("one", &[]);
-    fs::remove_file(data_pack_of(&esker, "one")).unwrap();
-    // The pack is listed no more, so its chunks do not exist for the next writer, read or not.
-    backup("two", &["--reread"]);
-    let target = esker.path("t");
-    for label in ["one", "two"] {
-        let target = target.join(label);
-        esker.run(&["restore", label, "--target", target.to_str().unwrap()]).exits(0);
-        crate::kit::assert_restored(&source, &target.join("h"), &[]);
+    for (harm, more) in [(lost, &["--reread"][..]), (lost, &[]), (unreadable, &[])] {
+        let esker = Esker::encrypted();
+        let source = esker.path("source");
+        fs::create_dir_all(&source).unwrap();
+        fs::write(source.join("file"), noise(1, 5000)).unwrap();
+        let backup = |label: &str, more: &[&str]| {
+            let host = host("h", &source);
+            esker.json(&[&["backup", "--host", &host, "--label", label, "--reread-share", "0"], more].concat(), 4)
+        };
+        backup("one", &[]);
+        harm(&esker);
+        // Its chunks do not exist for the next writer, read or not.
+        backup("two", more);
+        let target = esker.path("t");
+        for label in ["one", "two"] {
+            let target = target.join(label);
+            esker.run(&["restore", label, "--target", target.to_str().unwrap()]).exits(0);
+            crate::kit::assert_restored(&source, &target.join("h"), &[]);
+        }
     }
 }
 

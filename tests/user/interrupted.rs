@@ -8,13 +8,17 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use esker_testkit::faulty_store::{Effect, FaultPlan, FaultyStore};
+use esker_format::layout::{ObjectKind, object_path};
+use esker_ops::OpsError;
+use esker_ops::prune::{PruneRequest, prune};
+use esker_repo::manifests::Standing;
+use esker_testkit::faulty_store::{Effect, FaultPlan, FaultyStore, Operation};
 use esker_testkit::seeded::SplitMix64;
 use esker_testkit::tree::inventory;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::kit::{Esker, Shelf, TestEnvironment, assert_restored, host, noise, number};
+use crate::kit::{Esker, Shelf, TestEnvironment, assert_restored, host, job, noise, number};
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
@@ -375,6 +379,36 @@ fn a_store_that_is_gone_from_any_operation_on_loses_nothing() {
 #[test]
 fn a_store_that_is_full_from_any_operation_on_loses_nothing() {
     at_every_operation(|plan, nth| plan.disk_full_from(nth));
+}
+
+#[test]
+fn a_manifest_that_arrives_after_its_writer_gave_up_and_its_packs_went_does_not_count() {
+    let (shelf, source) = Shelf::with_one_backup();
+    fs::write(source.join("new"), noise(2, 5000)).unwrap();
+    let late = |store: FaultyStore| Shelf::over(Arc::new(store), None, TestEnvironment::at(1_800_000_001_000, 8));
+    let store = FaultyStore::new(Shelf::store_of(&shelf.objects()));
+    late(store.clone()).backup("late", &source).unwrap();
+    let journal = store.plan().journal();
+    let put: Vec<_> = journal.iter().filter(|(operation, _)| *operation == Operation::Put).collect();
+    let nth = put.iter().position(|(_, path)| path.as_ref().starts_with("manifests/")).unwrap() as u64 + 1;
+
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    store.plan().fail_nth_of(Operation::Put, nth, Effect::Done);
+    let error = late(store).backup("late", &source).unwrap_err();
+    assert!(matches!(error, OpsError::Uncertain { .. }), "{error}");
+    // It is still on its way.
+    let late = shelf.open().backups().unwrap().found.into_iter().find(|backup| backup.manifest.label == "late").unwrap();
+    let path = object_path(ObjectKind::Manifest, &late.id);
+    let bytes = shelf.objects().remove(&path).unwrap();
+    shelf.lose(&path);
+    shelf.environment.clock.advance_ms(600_000);
+    let request = PruneRequest { fence_after: Duration::from_secs(10), ..PruneRequest::default() };
+    let pruned = prune(&shelf.open(), &request, &job()).unwrap();
+    assert_eq!((pruned.packs.len(), pruned.fenced.len()), (2, 1), "{pruned:?}");
+    shelf.open().store().put(&path, bytes).unwrap();
+    let standings: Vec<_> = shelf.open().backups().unwrap().found.iter().map(|backup| backup.standing).collect();
+    assert_eq!(standings, [Standing::Valid, Standing::Undecided]);
+    assert_eq!(shelf.damage(), Vec::<String>::new());
 }
 
 #[test]

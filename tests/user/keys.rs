@@ -3,9 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit::{Esker, Run, hex_name, host, id_of, names, noise};
+use esker_format::key::{Argon2Cost, Secret};
+use esker_repo::session::Session;
+use esker_testkit::faulty_store::FaultyStore;
+
+use crate::kit::{Esker, Run, Shelf, hex_name, host, id_of, names, noise};
 
 /// An encrypted repository with one backup, and the folder that it is of.
 fn with_backup() -> (Esker, PathBuf) {
@@ -108,6 +113,33 @@ fn the_last_key_cannot_be_removed() {
     esker.run(&["key", "remove", &other]).exits(0);
     esker.run(&["key", "remove", &only]).exits(1).says("is the only key");
     esker.run(&["list"]).exits(0);
+}
+
+#[test]
+fn a_removal_of_a_key_that_dies_at_any_request_leaves_no_damage() {
+    let secret = |text: &str| Secret::Passphrase(text.as_bytes().to_vec().into());
+    let shelf = Shelf::new(Some(secret("first")), 1_800_000_000_000);
+    let second = shelf.open().add_key(&secret("first"), &secret("second"), Argon2Cost::CHEAP, "").unwrap();
+    let source = shelf.path("source");
+    fs::create_dir(&source).unwrap();
+    // It names the keys that stand.
+    shelf.backup("one", &source).unwrap();
+    let objects = shelf.objects();
+    for nth in 1.. {
+        let store = FaultyStore::new(Shelf::store_of(&objects));
+        let repository = Shelf::over(Arc::new(store.clone()), shelf.secret.clone(), Arc::clone(&shelf.environment)).open();
+        let session = Session::begin(&repository, "key remove").unwrap();
+        store.plan().restart_count();
+        store.plan().fail_all_from(nth);
+        let removed = repository.remove_key(&second, session.id());
+        store.plan().heal();
+        let next = Shelf::over(Arc::clone(store.inner()), shelf.secret.clone(), Arc::clone(&shelf.environment));
+        assert_eq!(next.damage(), Vec::<String>::new(), "after {nth} requests");
+        if removed.is_ok() {
+            assert!(nth > 5 && next.open().keys().unwrap().len() == 1);
+            return;
+        }
+    }
 }
 
 #[test]

@@ -2,20 +2,22 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use esker_format::layout::{ObjectKind, object_path};
+use esker_format::layout::{ObjectKind, SessionRecord, object_path, session_path};
+use esker_format::session::SessionBeat;
 use esker_ops::OpsError;
 use esker_ops::forget::{ForgetRequest, forget};
 use esker_ops::prune::{PruneReport, PruneRequest, explain, prune};
 use esker_repo::listing::Listing;
 use esker_repo::session::Session;
-use esker_repo::{RepoError, Writer, WriterOptions};
-use esker_testkit::faulty_store::FaultyStore;
+use esker_repo::{Environment, OpenOptions, RepoError, Repository, Store, Writer, WriterOptions};
+use esker_testkit::faulty_store::{FaultyStore, Operation};
 
-use crate::kit::{Esker, Host, Moment, Shelf, assert_restored, host, job, job_during, noise, number};
+use crate::kit::{Esker, Host, Moment, Shelf, TestEnvironment, assert_restored, doom, host, job, job_during, noise, number};
 
 #[track_caller]
 fn restores(esker: &Esker, label: &str, source: &Path) {
@@ -119,7 +121,7 @@ fn explain_says_which_backups_keep_a_pack_and_which_session_does() {
     assert!(gone.needed_by.is_empty() && gone.verdict.contains("no backup needs"), "{gone:?}");
 }
 
-fn forget_named(shelf: &Shelf, label: &str) {
+pub(crate) fn forget_named(shelf: &Shelf, label: &str) {
     let request = ForgetRequest { names: vec![label.to_owned()], ..ForgetRequest::default() };
     forget(&shelf.open(), &request).unwrap();
 }
@@ -129,7 +131,7 @@ fn quick() -> PruneRequest {
     PruneRequest { fence_after: Duration::from_secs(10), ..PruneRequest::default() }
 }
 
-fn patient() -> PruneRequest {
+pub(crate) fn patient() -> PruneRequest {
     PruneRequest { fence_after: Duration::from_secs(1_000_000), ..PruneRequest::default() }
 }
 
@@ -138,7 +140,7 @@ fn prune_shelf(shelf: &Shelf, request: &PruneRequest) -> Result<PruneReport, Ops
 }
 
 /// Prunes on another machine; comes back when the prune has written its list and waits.
-fn prune_until_it_waits(shelf: &Shelf, request: PruneRequest) -> JoinHandle<PruneReport> {
+pub(crate) fn prune_until_it_waits(shelf: &Shelf, request: PruneRequest) -> JoinHandle<PruneReport> {
     let repository = shelf.other_client();
     let opened = repository.open();
     let store = shelf.open();
@@ -157,7 +159,7 @@ fn prune_until_it_waits(shelf: &Shelf, request: PruneRequest) -> JoinHandle<Prun
 fn a_prune_waits_for_a_backup_that_relies_on_what_it_wants_to_delete_and_leaves_it_that() {
     let (shelf, source) = Shelf::with_one_backup();
     let shelf = Arc::new(shelf);
-    let waiting = Arc::new(std::sync::Mutex::new(None));
+    let waiting = Arc::new(Mutex::new(None));
     let (held, handle) = (Arc::clone(&shelf), Arc::clone(&waiting));
     // The backup has found its file known by then.
     let job = job_during("storing", Moment::Begin, move || {
@@ -192,13 +194,120 @@ fn a_backup_that_begins_while_a_prune_waits_stores_again_what_is_to_go() {
 }
 
 #[test]
+fn a_prune_waits_for_a_backup_that_began_right_before_its_list() {
+    let (shelf, source) = Shelf::with_one_backup();
+    let shelf = Arc::new(shelf);
+    forget_named(&shelf, "one");
+    let running = Arc::new(Mutex::new(None));
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    let (held, handle, folder) = (Arc::clone(&shelf), Arc::clone(&running), source.clone());
+    store.plan().before_first(Operation::Put, "doomed", move || {
+        let (found, is_found) = std::sync::mpsc::channel();
+        let start_ms = held.environment.now_ms();
+        *handle.lock().unwrap() = Some(std::thread::spawn(move || {
+            let (looked, repository) = (Arc::clone(&held), held.open());
+            // It has found its file known by then, and goes on once the prune waits, or has deleted that.
+            let job = job_during("storing", Moment::Begin, move || {
+                found.send(()).unwrap();
+                while looked.environment.now_ms() == start_ms && !Listing::read(repository.store()).unwrap().packs.is_empty() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            held.backup_in("two", &folder, &job).unwrap()
+        }));
+        is_found.recv().unwrap();
+    });
+    let pruner = Shelf::over(Arc::new(store), None, Arc::clone(&shelf.environment));
+    let pruned = prune_shelf(&pruner, &patient()).unwrap();
+    let report = running.lock().unwrap().take().unwrap().join().unwrap();
+    assert_eq!(report.new_bytes, 0, "{report:?}");
+    let client = shelf.other_client();
+    client.restore("two", &client.path("t")).unwrap();
+    assert_restored(&source, &client.path("t").join("h"), &[]);
+    assert!(pruned.taken_back > 0, "{pruned:?}");
+}
+
+#[test]
+fn a_backup_that_begins_while_a_prune_deletes_relies_on_nothing_that_goes() {
+    let (shelf, source) = Shelf::with_one_backup();
+    let shelf = Arc::new(shelf);
+    forget_named(&shelf, "one");
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    let (held, folder) = (Arc::clone(&shelf), source.clone());
+    store.plan().before_first(Operation::Delete, "packs", move || drop(held.backup("two", &folder).unwrap()));
+    let pruner = Shelf::over(Arc::new(store), None, Arc::clone(&shelf.environment));
+    assert_eq!(prune_shelf(&pruner, &patient()).unwrap().packs.len(), 2);
+    let client = shelf.other_client();
+    client.restore("two", &client.path("t")).unwrap();
+    assert_restored(&source, &client.path("t").join("h"), &[]);
+    assert_eq!(client.damage(), Vec::<String>::new());
+}
+
+/// A clock whose pauses a session at work uses for a beat now and then, and for its end.
+struct Beating {
+    inner: Arc<TestEnvironment>,
+    pauses: AtomicU32,
+    session: Mutex<Option<(Arc<Repository>, Session)>>,
+}
+
+impl Environment for Beating {
+    fn now_ms(&self) -> u64 {
+        self.inner.now_ms()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), RepoError> {
+        self.inner.fill_random(bytes)
+    }
+
+    fn pause(&self, time: Duration) {
+        self.inner.pause(time);
+        let pauses = self.pauses.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut session = self.session.lock().unwrap();
+        if let Some((repository, session)) = session.as_ref().filter(|_| pauses.is_multiple_of(8)) {
+            // By a clock that stands: it is a sign of life all the same.
+            let path = session_path(&session.id(), SessionRecord::Beat(pauses / 8));
+            repository.write_placed(ObjectKind::SessionBeat, &path, &SessionBeat { at_ms: 0 }).unwrap();
+        }
+        if pauses == 50 {
+            session.take().unwrap().1.end(None).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_session_that_beats_is_waited_for_however_long_it_takes() {
+    let (shelf, _) = Shelf::with_one_backup();
+    forget_named(&shelf, "one");
+    let repository = shelf.open();
+    let session = Session::begin(&repository, "backup").unwrap();
+    shelf.environment.clock.advance_ms(600_000);
+    let environment = Beating {
+        inner: Arc::clone(&shelf.environment),
+        pauses: AtomicU32::new(0),
+        session: Mutex::new(Some((Arc::clone(&repository), session))),
+    };
+    let options = OpenOptions {
+        secret: None,
+        cache: shelf.path("cache-of-the-prune"),
+        run_cache_bytes: None,
+        index_cache_bytes: esker_repo::INDEX_CACHE_BYTES,
+        environment: Arc::new(environment),
+    };
+    let pruner = Repository::open(Store::new(Arc::clone(&shelf.store), "shelf").unwrap(), options).unwrap();
+    // Ten pauses without a sign of life are enough to take it for dead.
+    let pruned = prune(&Arc::new(pruner), &quick(), &job()).unwrap();
+    assert_eq!((pruned.fenced.len(), pruned.packs.len()), (0, 2), "{pruned:?}");
+    assert!(pruned.waited_ms >= 50_000, "{pruned:?}");
+}
+
+#[test]
 fn a_restore_that_runs_when_its_backup_is_forgotten_and_pruned_comes_to_its_end() {
     let (shelf, source) = Shelf::with_one_backup();
     let shelf = Arc::new(shelf);
     shelf.environment.clock.advance_ms(1000);
     shelf.backup("two", &source).unwrap();
     fs::write(source.join("file"), noise(3, 5000)).unwrap();
-    let waiting = Arc::new(std::sync::Mutex::new(None));
+    let waiting = Arc::new(Mutex::new(None));
     let (held, handle) = (Arc::clone(&shelf), Arc::clone(&waiting));
     let repository = shelf.open();
     let phase = job_during("restoring", Moment::Begin, move || {
@@ -337,6 +446,21 @@ fn a_prune_that_dies_at_any_request_loses_nothing_and_the_next_one_finishes_it()
         }
         nth += 1;
     }
+}
+
+#[test]
+fn what_a_dead_prune_wanted_to_delete_and_a_backup_needs_after_all_is_written_again() {
+    let (shelf, source) = Shelf::with_one_backup();
+    let packs: Vec<_> = Listing::read(shelf.open().store()).unwrap().packs.into_keys().collect();
+    doom(&shelf.open(), &packs);
+    let pruned = prune_shelf(&shelf, &quick()).unwrap();
+    let listing = Listing::read(shelf.open().store()).unwrap();
+    assert!(listing.doomed.is_empty() && !packs.iter().any(|pack| listing.packs.contains_key(pack)));
+    let client = shelf.other_client();
+    client.restore("one", &client.path("t")).unwrap();
+    assert_restored(&source, &client.path("t").join("h"), &[]);
+    assert_eq!(client.damage(), Vec::<String>::new());
+    assert!(pruned.packs.len() == 2 && pruned.rewritten_chunks > 10, "{pruned:?}");
 }
 
 #[test]

@@ -5,18 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use esker_format::layout::{PackKind, PackName};
+use esker_format::manifest::Manifest;
+use esker_format::run::Run;
+use esker_format::sparse_run::decode_any;
 use esker_ops::copy::{CopyRequest, copy};
 use esker_ops::dump::dump;
 use esker_ops::forget::{ForgetRequest, forget};
 use esker_ops::keys::{KeyDiffRequest, diff_keys};
-use esker_ops::prune::{PruneRequest, prune};
+use esker_ops::prune::{PruneReport, PruneRequest, prune};
 use esker_repo::listing::Listing;
+use esker_repo::manifests::{Standing, walk_uses};
+use esker_repo::reader::{ChunkReader, ReadContext};
 use esker_testkit::faulty_store::{FaultyStore, Operation};
 use esker_testkit::tree::{copy_tree, tree_bytes};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::kit::{Esker, Host, Moment, Shelf, assert_restored, comes_back, host, job, job_during, number};
+use crate::kit::{Esker, Host, Moment, Shelf, assert_restored, comes_back, doom, host, job, job_during, number};
+use crate::together::fence;
 
 const ENTRIES: u64 = 4000;
 const OTHER: &str = "moraine of Other stones #8";
@@ -272,36 +279,60 @@ fn who_reads_runs_while_a_prune_makes_them_sparse_reads_the_same() {
     assert_eq!(meanwhile, differences(&client.other_client()));
 }
 
+/// A repository of five days of which the newest is left, and a backup `older` of the third that was at work while a prune
+/// made forms: what it copied beyond them stands in further forms.
+struct Further {
+    shelf: Arc<Shelf>,
+    folders: Vec<PathBuf>,
+    pruned: PruneReport,
+    /// Who looked at the store when the prune had written its list, and the client that it belongs to.
+    early: ChunkReader,
+    _client: Shelf,
+}
+
+impl Further {
+    fn make() -> Self {
+        let shelf = Arc::new(Shelf::new(None, 1_800_000_000_000));
+        let folders = checkpoints(&shelf.path("hosts"), 5);
+        for (day, folder) in folders.iter().enumerate() {
+            shelf.backup(&label(day), folder).unwrap();
+            shelf.environment.clock.advance_ms(1000);
+        }
+        let waiting = Arc::new(Mutex::new(None));
+        let (held, handle) = (Arc::clone(&shelf), Arc::clone(&waiting));
+        // The backup of an older state has seen whole runs by then, and copies what no backup needs any more.
+        let job = job_during("storing", Moment::Begin, move || {
+            let names = (0..4).map(label).collect();
+            forget(&held.open(), &ForgetRequest { names, force: true, ..ForgetRequest::default() }).unwrap();
+            let (client, store) = (held.other_client(), held.open());
+            let opened = client.open();
+            let prune = std::thread::spawn(move || {
+                let _kept = client;
+                let fence_after = Duration::from_secs(1_000_000);
+                let request = PruneRequest { fence_after, max_repack: 1 << 30, repack_percent: 1, ..PruneRequest::default() };
+                prune(&opened, &request, &self::job()).unwrap()
+            });
+            while Listing::read(store.store()).unwrap().doomed.is_empty() {
+                assert!(!prune.is_finished(), "it did not wait");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let client = held.other_client();
+            *handle.lock().unwrap() = Some((prune, ChunkReader::open(&client.open()).unwrap(), client));
+        });
+        shelf.backup_in("older", &folders[2], &job).unwrap();
+        let (prune, early, client) = waiting.lock().unwrap().take().unwrap();
+        Self { pruned: prune.join().unwrap(), shelf, folders, early, _client: client }
+    }
+
+    fn older(&self) -> Manifest {
+        let found = self.shelf.open().backups().unwrap().found;
+        found.into_iter().find(|backup| backup.manifest.label == "older").unwrap().manifest
+    }
+}
+
 #[test]
 fn what_a_backup_copied_while_a_prune_waited_for_it_becomes_a_further_form() {
-    let shelf = Arc::new(Shelf::new(None, 1_800_000_000_000));
-    let folders = checkpoints(&shelf.path("hosts"), 5);
-    for (day, folder) in folders.iter().enumerate() {
-        shelf.backup(&label(day), folder).unwrap();
-        shelf.environment.clock.advance_ms(1000);
-    }
-    let waiting = Arc::new(Mutex::new(None));
-    let (held, handle) = (Arc::clone(&shelf), Arc::clone(&waiting));
-    // The backup of an older state has seen whole runs by then, and copies what no backup needs any more.
-    let job = job_during("storing", Moment::Begin, move || {
-        let names = (0..4).map(label).collect();
-        forget(&held.open(), &ForgetRequest { names, force: true, ..ForgetRequest::default() }).unwrap();
-        let (client, store) = (held.other_client(), held.open());
-        let opened = client.open();
-        let prune = std::thread::spawn(move || {
-            let _kept = client;
-            let fence_after = Duration::from_secs(1_000_000);
-            let request = PruneRequest { fence_after, max_repack: 1 << 30, repack_percent: 1, ..PruneRequest::default() };
-            prune(&opened, &request, &self::job()).unwrap()
-        });
-        while Listing::read(store.store()).unwrap().doomed.is_empty() {
-            assert!(!prune.is_finished(), "it did not wait");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        *handle.lock().unwrap() = Some(prune);
-    });
-    shelf.backup_in("older", &folders[2], &job).unwrap();
-    let pruned = waiting.lock().unwrap().take().unwrap().join().unwrap();
+    let Further { shelf, folders, pruned, .. } = Further::make();
     let first: u64 = pruned.packs.iter().map(|pack| u64::from(pack.sparse_runs)).sum();
     assert!(first > 0 && pruned.sparse_runs > first, "{pruned:?}");
     assert_eq!(shelf.damage(), Vec::<String>::new());
@@ -309,4 +340,50 @@ fn what_a_backup_copied_while_a_prune_waited_for_it_becomes_a_further_form() {
         shelf.restore(&name, &shelf.path(&name)).unwrap();
         assert_restored(folder, &shelf.path(&name).join("h"), &[]);
     }
+}
+
+#[test]
+fn who_looked_before_a_run_became_forms_is_given_the_entries_of_all_of_them() {
+    let further = Further::make();
+    let now = ChunkReader::open(&further.shelf.open()).unwrap();
+    let mut of_forms = Vec::new();
+    walk_uses(&now, &further.older(), |run, entries| {
+        let forms = now.index().locate_with_forms(&run)?.1;
+        of_forms.extend(entries.filter(|_| forms.len() > 1).map(|entries| (run, entries.clone())));
+        Ok(())
+    })
+    .unwrap();
+    let (run, needed) = of_forms.first().expect("some run stands as two forms");
+    let index = further.early.index();
+    let (whole, forms) = index.locate_with_forms(run).unwrap();
+    assert_eq!((whole.len(), forms.len()), (1, 1), "it stood whole beside the first form");
+    let bytes = further.early.read(&mut ReadContext::new().unwrap(), run).unwrap();
+    let held = decode_any(Run::default(), run, &bytes).unwrap().held();
+    assert!(needed.without(&held).is_empty(), "{} of {} entries", needed.count() - needed.without(&held).count(), needed.count());
+}
+
+#[test]
+fn a_backup_copies_entries_only_of_forms_that_no_prune_is_about_to_delete() {
+    let further = Further::make();
+    let Further { shelf, folders, .. } = &further;
+    let repository = shelf.open();
+    let (before, session) = (further.early.index().packs().unwrap(), further.older().session);
+    let is_further = |pack: &PackName| pack.session != session && !before.iter().any(|known| known.name == *pack);
+    let goes: Vec<PackName> = Listing::read(repository.store()).unwrap().packs.into_keys().filter(is_further).collect();
+    assert!(!goes.is_empty() && goes.iter().all(|pack| pack.kind == PackKind::Data), "{goes:?}");
+    doom(&repository, &goes);
+    // Its tables are known, but not all of their entries exist any more.
+    let again = shelf.backup("again", &folders[2]).unwrap();
+    fence(&repository, session);
+    let found = repository.backups().unwrap().found;
+    let undecided: Vec<&str> =
+        found.iter().filter(|backup| backup.standing == Standing::Undecided).map(|backup| backup.manifest.label.as_str()).collect();
+    assert_eq!(undecided, ["older"], "a fenced backup counts by the entries that stay");
+    goes.iter().for_each(|pack| shelf.lose(&pack.path()));
+    for (name, folder) in [(label(4), &folders[4]), ("again".to_owned(), &folders[2])] {
+        let client = shelf.other_client();
+        client.restore(&name, &client.path(&name)).unwrap();
+        assert_restored(folder, &client.path(&name).join("h"), &[]);
+    }
+    assert!(again.new_bytes > 0, "{again:?}");
 }

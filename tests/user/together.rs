@@ -2,20 +2,27 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use esker_format::doomed::DoomedList;
-use esker_format::layout::{ObjectKind, PackKind, fence_path, object_path};
+use esker_format::index_segment::IndexSegment;
+use esker_format::layout::{ObjectKind, PackKind, SessionRecord, fence_path, object_path};
 use esker_format::session::Fence;
 use esker_format::{ObjectId, SessionId};
 use esker_ops::OpsError;
-use esker_repo::listing::{Listing, sessions};
+use esker_ops::backup::backup;
+use esker_ops::prune::{PruneRequest, prune};
+use esker_repo::listing::{Listing, ids, sessions};
 use esker_repo::manifests::Standing;
 use esker_repo::session::Session;
-use esker_repo::{RepoError, Repository};
+use esker_repo::{Environment, OpenOptions, RepoError, Repository, Store, Writer, WriterOptions};
 use esker_testkit::faulty_store::{FaultyStore, Operation};
+use esker_testkit::tree::copy_tree;
 
-use crate::kit::{Esker, Moment, Shelf, assert_restored, host, id_of, job_during, names, noise, number};
+use crate::kit::{
+    Esker, Moment, Shelf, TestEnvironment, assert_restored, doom, host, id_of, job, job_during, names, noise, number, request,
+};
+use crate::prune::{forget_named, patient, prune_until_it_waits};
 
 #[test]
 fn backups_at_once_share_repository_and_cache_and_lose_nothing() {
@@ -88,16 +95,7 @@ fn packs(repository: &Repository, kind: PackKind) -> Vec<esker_format::layout::P
     Listing::read(repository.store()).unwrap().packs.into_keys().filter(|name| name.kind == kind).collect()
 }
 
-/// What a prune writes before it waits: its list of packs.
-fn doom(repository: &Arc<Repository>, packs: &[esker_format::layout::PackName]) -> ObjectId {
-    let prune = Session::begin(repository, "prune").unwrap();
-    let list = DoomedList { session: prune.id(), at_ms: 1, packs: packs.iter().map(|pack| pack.id).collect() };
-    let id = repository.write_object(ObjectKind::DoomedList, &list).unwrap().0;
-    prune.end(None).unwrap();
-    id
-}
-
-fn fence(repository: &Arc<Repository>, session: SessionId) {
+pub(crate) fn fence(repository: &Arc<Repository>, session: SessionId) {
     let fence = Fence { by: SessionId([9; 16]), at_ms: 1 };
     repository.write_placed(ObjectKind::Fence, &fence_path(&session), &fence).unwrap();
 }
@@ -146,6 +144,132 @@ fn a_check_beside_a_backup_that_has_just_committed_finds_no_damage() {
 }
 
 #[test]
+fn a_pack_that_nobody_indexed_and_a_prune_wants_to_delete_is_not_indexed_any_more() {
+    for is_doomed in [false, true] {
+        let (shelf, source) = Shelf::with_one_backup();
+        let repository = shelf.open();
+        let known = packs(&repository, PackKind::Data);
+        let writer = Writer::begin(&repository, "backup", &WriterOptions { workers: 1, ..WriterOptions::default() }).unwrap();
+        writer.store(esker_format::seal::ChunkKind::Bytes, noise(9, 3000)).unwrap();
+        writer.flush().unwrap();
+        drop(writer);
+        let left: Vec<_> = packs(&repository, PackKind::Data).into_iter().filter(|pack| !known.contains(pack)).collect();
+        let segments = |repository: &Repository| -> Vec<(ObjectId, IndexSegment)> {
+            let all = ids(repository.store(), ObjectKind::IndexSegment).unwrap().into_keys();
+            all.map(|id| (id, repository.read_object(ObjectKind::IndexSegment, &id).unwrap())).collect()
+        };
+        let names = |segment: &IndexSegment| segment.packs.iter().any(|pack| left.contains(&pack.name));
+        // As if it had died before it could write it.
+        segments(&repository).iter().filter(|(_, segment)| names(segment)).for_each(|(id, _)| shelf.lose(&format!("index/{id}")));
+        if is_doomed {
+            doom(&repository, &left);
+        }
+        shelf.backup("two", &source).unwrap();
+        assert_eq!(segments(&repository).iter().filter(|(_, segment)| names(segment)).count(), usize::from(!is_doomed));
+    }
+}
+
+#[test]
+fn a_prune_that_ends_while_a_writer_lists_the_store_takes_nothing_that_it_relies_on() {
+    // Before the first list is read, or when all but packs or lists are listed, whichever of these come last.
+    for (operation, folder, nth) in [(Operation::Get, "doomed", 1), (Operation::List, "manifests", 2), (Operation::List, "index", 1)] {
+        let shelf = Shelf::new(None, 1_800_000_000_000);
+        let source = shelf.path("source");
+        fs::create_dir(&source).unwrap();
+        // So many that the index is on this machine's disk, and nothing of it must be asked for.
+        for night in 0..12 {
+            fs::write(source.join("file"), noise(night, 3000)).unwrap();
+            shelf.environment.clock.advance_ms(1000);
+            shelf.backup(&format!("night {night}"), &source).unwrap();
+        }
+        shelf.damage();
+        let sleeper = Session::begin(&shelf.open(), "backup").unwrap();
+        forget_named(&shelf, "night 3");
+        let waiting = prune_until_it_waits(&shelf, patient());
+
+        let store = FaultyStore::new(Arc::clone(&shelf.store));
+        store.plan().before_nth(operation, folder, nth, move || {
+            sleeper.end(None).unwrap();
+            assert!(!waiting.join().unwrap().packs.is_empty());
+        });
+        let writer = Shelf::over(Arc::new(store), None, Arc::clone(&shelf.environment));
+        copy_tree(&shelf.path("cache"), &writer.path("cache"));
+        fs::write(source.join("file"), noise(3, 3000)).unwrap();
+        shelf.environment.clock.advance_ms(1000);
+        writer.backup("as it was", &source).unwrap();
+        let client = shelf.other_client();
+        client.restore("as it was", &client.path("t")).unwrap();
+        assert_restored(&source, &client.path("t").join("h"), &[]);
+        assert_eq!(client.damage(), Vec::<String>::new());
+        assert!(Listing::read(shelf.open().store()).unwrap().doomed.is_empty(), "the prune has ended: {operation:?} {folder}");
+    }
+}
+
+/// An environment in which something happens when randomness is first asked for: a session is about to be named.
+struct BeforeTheSession {
+    inner: Arc<TestEnvironment>,
+    act: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Environment for BeforeTheSession {
+    fn now_ms(&self) -> u64 {
+        self.inner.now_ms()
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), RepoError> {
+        let act = self.act.lock().unwrap().take();
+        if let Some(act) = act {
+            act();
+        }
+        self.inner.fill_random(bytes)
+    }
+
+    fn pause(&self, time: Duration) {
+        self.inner.pause(time);
+    }
+}
+
+#[test]
+fn nothing_is_built_on_a_backup_that_was_forgotten_and_pruned_before_the_session_stood() {
+    let start_ms = 1_800_000_000_000;
+    let shelf = Arc::new(Shelf::new(None, start_ms));
+    let (source, other) = (shelf.path("source"), shelf.path("other"));
+    fs::create_dir(&source).unwrap();
+    fs::create_dir(&other).unwrap();
+    fs::write(source.join("first"), noise(1, 5000)).unwrap();
+    shelf.backup("first", &source).unwrap();
+    shelf.environment.clock.advance_ms(2000);
+    fs::write(source.join("second"), noise(2, 5000)).unwrap();
+    fs::write(other.join("second"), noise(2, 5000)).unwrap();
+    shelf.backup("base", &source).unwrap();
+    // By another clock it is older than `base`, whose packs it needs, too: what `base` says can be read as long as it stands.
+    let behind = Shelf::over(Arc::clone(&shelf.store), None, TestEnvironment::at(start_ms + 1000, 9));
+    behind.backup("stays", &other).unwrap();
+    forget_named(&shelf, "first");
+
+    let held = Arc::clone(&shelf);
+    let act = move || {
+        forget_named(&held, "base");
+        let pruned = prune(&held.other_client().open(), &PruneRequest { max_repack: 0, ..PruneRequest::default() }, &job()).unwrap();
+        assert!(!pruned.packs.is_empty(), "{pruned:?}");
+    };
+    shelf.environment.clock.advance_ms(2000);
+    let environment = BeforeTheSession { inner: Arc::clone(&shelf.environment), act: Mutex::new(Some(Box::new(act))) };
+    let options = OpenOptions {
+        secret: None,
+        cache: shelf.path("cache-of-the-next"),
+        run_cache_bytes: None,
+        index_cache_bytes: esker_repo::INDEX_CACHE_BYTES,
+        environment: Arc::new(environment),
+    };
+    let repository = Repository::open(Store::new(Arc::clone(&shelf.store), "shelf").unwrap(), options).unwrap();
+    backup(&Arc::new(repository), &request("next", &source), &job()).unwrap();
+    shelf.other_client().restore("next", &shelf.path("t")).unwrap();
+    assert_restored(&source, &shelf.path("t").join("h"), &[]);
+    assert_eq!(shelf.damage(), Vec::<String>::new());
+}
+
+#[test]
 fn a_writer_that_was_taken_for_dead_does_not_commit() {
     let (shelf, source) = Shelf::with_one_backup();
     fs::write(source.join("new"), noise(2, 5000)).unwrap();
@@ -168,6 +292,34 @@ fn a_writer_that_was_taken_for_dead_does_not_commit() {
     assert_eq!(shelf.damage(), Vec::<String>::new());
     shelf.restore("two", &shelf.path("t")).unwrap();
     assert_restored(&source, &shelf.path("t").join("h"), &[]);
+}
+
+#[test]
+fn a_writer_that_is_taken_for_dead_when_its_manifest_is_on_its_way_asks_what_it_is_worth() {
+    for is_doomed in [false, true] {
+        let (shelf, source) = Shelf::with_one_backup();
+        fs::write(source.join("new"), noise(2, 5000)).unwrap();
+        let (prune, known) = (shelf.open(), packs(&shelf.open(), PackKind::Data));
+        let store = FaultyStore::new(Arc::clone(&shelf.store));
+        store.plan().before_first(Operation::Put, "manifests", move || {
+            let running = sessions(prune.store()).unwrap().into_iter().find(|(_, records)| records.len() == 1).unwrap().0;
+            fence(&prune, running);
+            if is_doomed {
+                let written: Vec<_> = packs(&prune, PackKind::Data).into_iter().filter(|pack| !known.contains(pack)).collect();
+                doom(&prune, &written);
+            }
+        });
+        let writer = Shelf::over(Arc::new(store), None, TestEnvironment::at(1_800_000_001_000, 8));
+        let outcome = writer.backup("two", &source);
+        let found = shelf.open().backups().unwrap().found.pop().unwrap();
+        assert_eq!(found.manifest.label, "two");
+        let ended = sessions(shelf.open().store()).unwrap()[&found.manifest.session].contains(&SessionRecord::End);
+        match outcome {
+            Ok(_) => assert!(!is_doomed && ended && found.standing == Standing::Valid),
+            Err(OpsError::Repository(RepoError::Fenced(_))) => assert!(is_doomed && !ended && found.standing == Standing::Undecided),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 fn standing(shelf: &Shelf) -> Standing {

@@ -157,6 +157,7 @@ impl ObjectStore for FaultyStore {
     /// A failure after the effect yields all objects first, as a listing that breaks off does.
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let root = Path::default();
+        self.plan.come_to(Operation::List, prefix.unwrap_or(&root));
         match self.plan.admit(Operation::List, prefix.unwrap_or(&root)) {
             Err(error) => stream::once(async { Err(error) }).boxed(),
             Ok(failure_afterwards) => self.shown(self.inner.list(prefix)).chain(stream::iter(failure_afterwards.map(Err))).boxed(),

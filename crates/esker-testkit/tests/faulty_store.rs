@@ -189,3 +189,15 @@ fn each_step_of_an_upload_is_an_operation() {
     let refusal = block_on(upload.complete());
     assert!(matches!(refusal, Err(Error::PermissionDenied { .. })));
 }
+
+#[test]
+fn something_happens_once_before_the_nth_operation_of_a_kind() {
+    let (store, plan) = store();
+    let inner = Arc::clone(store.inner());
+    plan.before_nth(Operation::List, "", 2, move || drop(block_on(inner.put(&path("late"), "x".into())).unwrap()));
+    put(&store, "early", "x").unwrap();
+    assert_eq!(list(&store).unwrap().len(), 1);
+    assert_eq!(list(&store).unwrap().len(), 2);
+    block_on(store.delete(&path("late"))).unwrap();
+    assert_eq!(list(&store).unwrap().len(), 1);
+}

@@ -57,6 +57,11 @@ impl Esker {
         Self { location: Some(location.to_owned()), variables, ..esker }
     }
 
+    /// From now on the repository is in this folder.
+    pub fn move_to(&mut self, folder: &Path) {
+        self.location = Some(folder.display().to_string());
+    }
+
     /// Names another secret that no output may hold.
     pub fn keep_secret(&mut self, secret: &str) {
         self.secrets.push(secret.to_owned());

@@ -8,4 +8,4 @@ mod shelf;
 pub use esker::{Esker, Run, hex, hex_name, id_of, names, number};
 pub use hosts::{Host, assert_restored, checkpoint_of, comes_back, host, noise, quick_folder, small_engine};
 pub use service::{SMALL_PACKS, Service, backup_of, noisy_days};
-pub use shelf::{Moment, Shelf, TestEnvironment, job, job_during, request};
+pub use shelf::{Moment, Shelf, TestEnvironment, doom, job, job_during, request};

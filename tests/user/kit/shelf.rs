@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use esker_format::ObjectId;
 use esker_format::config::ChunkerParameters;
+use esker_format::doomed::DoomedList;
 use esker_format::key::{Argon2Cost, Secret};
+use esker_format::layout::{ObjectKind, PackName};
 use esker_format::sorted_totals::SortedTotals;
 use esker_ops::backup::{BackupReport, BackupRequest, backup};
 use esker_ops::fsck::{FsckReport, FsckRequest, Severity, fsck};
 use esker_ops::restore::{RestoreReport, RestoreRequest, restore};
 use esker_ops::select::Selection;
 use esker_ops::{Job, OpsError, Progress};
+use esker_repo::session::Session;
 use esker_repo::{Effort, Environment, InitOptions, OpenOptions, RepoError, Repository, Store};
 use esker_testkit::seeded::{ManualClock, SeededRandom};
 use futures::executor::block_on;
@@ -217,6 +221,15 @@ pub fn request(label: &str, host: &Path) -> BackupRequest {
         effort: Effort::Configured,
         no_reencode: false,
     }
+}
+
+/// What a prune writes before it waits: its list of packs.
+pub fn doom(repository: &Arc<Repository>, packs: &[PackName]) -> ObjectId {
+    let prune = Session::begin(repository, "prune").unwrap();
+    let list = DoomedList { session: prune.id(), at_ms: 1, packs: packs.iter().map(|pack| pack.id).collect() };
+    let id = repository.write_object(ObjectKind::DoomedList, &list).unwrap().0;
+    prune.end(None).unwrap();
+    id
 }
 
 /// A job with one thread.

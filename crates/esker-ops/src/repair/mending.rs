@@ -37,7 +37,7 @@ pub(super) fn mend(
 ) -> Result<()> {
     segments::mend_config(repository, report)?;
     let backups = repository.backups()?.found;
-    segments::mend_segments(repository, &backups, report)?;
+    segments::mend_segments(repository, &backups, found, report)?;
     let hosts = Hosts::list(&sources.hosts, job)?;
     let second = sources.from.as_ref().map(|from| Second::open(from, job)).transpose()?;
     let mending = Mending { repository, sources, hosts, second, backups, found, job };

@@ -15,6 +15,7 @@ use esker_repo::{RepoError, Repository};
 
 use super::report::RepairReport;
 use crate::error::Result;
+use crate::fsck::Found;
 
 /// Frames after which another segment is begun.
 const SEGMENT_FRAMES: usize = 16_384;
@@ -60,10 +61,10 @@ struct Segments {
 ///
 /// # Errors
 /// `Store`, `Cache`.
-pub(super) fn mend_segments(repository: &Arc<Repository>, backups: &[Backup], report: &mut RepairReport) -> Result<()> {
+pub(super) fn mend_segments(repository: &Arc<Repository>, backups: &[Backup], found: &Found, report: &mut RepairReport) -> Result<()> {
     let listing = Listing::read(repository.store())?;
     let segments = look(repository, &listing, backups)?;
-    let unnamed = unnamed_packs(repository, &listing, backups)?;
+    let unnamed = unnamed_packs(repository, &listing, backups, found, !segments.damaged.is_empty())?;
     let is_lost = !segments.damaged.is_empty() || !unnamed.is_empty();
     if !is_lost {
         return Ok(());
@@ -98,12 +99,18 @@ fn look(repository: &Repository, listing: &Listing, backups: &[Backup]) -> Resul
     Ok(Segments { damaged, missing })
 }
 
-/// Packs that no segment names and that a backup wrote or that hold what nothing else holds.
-fn unnamed_packs(repository: &Repository, listing: &Listing, backups: &[Backup]) -> Result<Vec<IndexedPack>> {
+/// Packs that no segment names and that a backup wrote or needs, or that may hold what a backup needs and nothing else holds.
+fn unnamed_packs(
+    repository: &Repository,
+    listing: &Listing,
+    backups: &[Backup],
+    found: &Found,
+    has_damaged: bool,
+) -> Result<Vec<IndexedPack>> {
     let synced = repository.sync_index(listing, &BTreeSet::new())?;
     let written: BTreeSet<ObjectId> = backups.iter().flat_map(|backup| backup.manifest.packs.iter().copied()).collect();
-    // Packs of a backup's session that are gone may stand under another name.
-    let is_whole = written.iter().all(|id| listing.packs.keys().any(|name| name.id == *id));
+    // Packs of a backup's session that are gone may stand under another name, and a damaged segment may have named any.
+    let is_whole = !has_damaged && written.iter().all(|id| listing.packs.keys().any(|name| name.id == *id));
     let mut unnamed = Vec::new();
     for pack in synced.orphans {
         let mut is_only = false;
@@ -111,7 +118,7 @@ fn unnamed_packs(repository: &Repository, listing: &Listing, backups: &[Backup])
             let places = synced.index.locate_readable(&frame.entry.stands_for())?;
             is_only |= places.iter().all(|place| synced.index.is_orphan(place.pack));
         }
-        if written.contains(&pack.name.id) || is_only {
+        if written.contains(&pack.name.id) || found.objects.contains(&pack.name.path()) || is_only {
             unnamed.push(pack);
         }
     }

@@ -226,3 +226,34 @@ fn is_part_of(form: &Run, held: &Run) -> bool {
     };
     (0..form.len()).all(is_same)
 }
+
+#[cfg(test)]
+mod tests {
+    use esker_format::run::KeyOrder;
+
+    use super::*;
+
+    /// Three entries of which the last has this value.
+    fn run(last: &[u8]) -> Run {
+        let mut run = Run::new(KeyOrder::Ascending, 0);
+        for (key, value) in [(&b"a"[..], &b"1"[..]), (b"b", b"2"), (b"c", last)] {
+            run.push(key, value, 7, b"");
+        }
+        run
+    }
+
+    fn set(entries: &[u32]) -> EntrySet {
+        let mut set = EntrySet::default();
+        entries.iter().for_each(|entry| set.insert(*entry, 1));
+        set
+    }
+
+    #[test]
+    fn a_form_is_part_of_its_run_if_every_entry_of_it_is() {
+        let (held, other) = (run(b"3"), run(b"4"));
+        assert!(is_part_of(&held.keep(&set(&[0, 2])), &held));
+        assert!(is_part_of(&other.keep(&set(&[0, 1])), &held), "the entry that differs is not kept");
+        assert!(!is_part_of(&other.keep(&set(&[0, 2])), &held), "another value");
+        assert!(!is_part_of(&held.keep(&set(&[0, 2])), &held.keep(&set(&[0, 1]))), "an entry that was not there");
+    }
+}

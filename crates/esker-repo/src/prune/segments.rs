@@ -30,11 +30,13 @@ struct Rewriter<'a> {
     repository: &'a Repository,
     /// Segments that backups say they wrote: only of those it must be told what became of them.
     told: &'a BTreeSet<ObjectId>,
-    pending: IndexSegment,
-    /// Segments that `pending` is written for: another prune that sees both must delete those, not this one.
-    rewritten: BTreeSet<ObjectId>,
-    /// Packs that `pending` names.
+    /// What the next segment names,
+    pending: Vec<IndexedPack>,
     named: BTreeSet<PackName>,
+    /// what of it backups must be told,
+    replaces: BTreeSet<ObjectId>,
+    /// and the segments that it is written for: another prune that sees both must delete those, not this one.
+    rewritten: BTreeSet<ObjectId>,
     frames: usize,
     outcome: Rewritten,
 }
@@ -87,9 +89,10 @@ pub(super) fn rewrite(repository: &Repository, listing: &Listing, go: &BTreeSet<
     let mut rewriter = Rewriter {
         repository,
         told,
-        pending: IndexSegment::default(),
-        rewritten: BTreeSet::new(),
+        pending: Vec::new(),
         named: BTreeSet::new(),
+        replaces: BTreeSet::new(),
+        rewritten: BTreeSet::new(),
         frames: 0,
         outcome: Rewritten::default(),
     };
@@ -187,12 +190,12 @@ fn read(repository: &Repository, id: &ObjectId) -> Result<Option<IndexSegment>> 
 impl Rewriter<'_> {
     fn take(&mut self, id: ObjectId, segment: IndexSegment, stays: impl Fn(&PackName) -> bool) {
         let replaced = segment.replaces.into_iter().chain([id]).filter(|id| self.told.contains(id));
-        self.pending.replaces.extend(replaced);
+        self.replaces.extend(replaced);
         self.rewritten.insert(id);
         for pack in segment.packs.into_iter().filter(|pack| stays(&pack.name)) {
             if self.named.insert(pack.name) {
                 self.frames += pack.table.frames.len();
-                self.pending.packs.push(pack);
+                self.pending.push(pack);
             }
         }
     }
@@ -202,16 +205,17 @@ impl Rewriter<'_> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let mut segment = std::mem::take(&mut self.pending);
+        let (packs, mut replaces) = (std::mem::take(&mut self.pending), std::mem::take(&mut self.replaces));
         let rewritten = std::mem::take(&mut self.rewritten);
         self.frames = 0;
         self.named.clear();
-        if !segment.packs.is_empty() {
-            segment.replaces.extend(rewritten.into_iter().filter(|id| !self.told.contains(id)));
+        if !packs.is_empty() {
+            replaces.extend(rewritten);
         }
-        if segment.packs.is_empty() && segment.replaces.is_empty() {
+        if packs.is_empty() && replaces.is_empty() {
             return Ok(());
         }
+        let segment = IndexSegment { replaces: replaces.into_iter().collect(), packs };
         let (_, size) = self.repository.write_object(ObjectKind::IndexSegment, &segment)?;
         self.outcome.written += 1;
         self.outcome.written_bytes += size;

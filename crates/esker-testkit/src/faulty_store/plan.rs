@@ -63,12 +63,14 @@ struct Fault {
 struct Event {
     before: Operation,
     prefix: String,
+    /// How many of these operations come first.
+    after: u64,
     act: Box<dyn FnOnce() + Send>,
 }
 
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "before the first {:?} of {}", self.before, self.prefix)
+        write!(f, "before {:?} of {}, after {} of them", self.before, self.prefix, self.after)
     }
 }
 
@@ -182,12 +184,23 @@ impl FaultPlan {
 
     /// Does something before the first of these operations on a path that begins so.
     pub fn before_first(&self, operation: Operation, prefix: &str, act: impl FnOnce() + Send + 'static) {
-        self.state().event = Some(Event { before: operation, prefix: prefix.to_owned(), act: Box::new(act) });
+        self.before_nth(operation, prefix, 1, act);
+    }
+
+    /// Does something before the `nth` of these operations on paths that begin so.
+    pub fn before_nth(&self, operation: Operation, prefix: &str, nth: u64, act: impl FnOnce() + Send + 'static) {
+        let event = Event { before: operation, prefix: prefix.to_owned(), after: nth - 1, act: Box::new(act) };
+        self.state().event = Some(event);
     }
 
     /// Lets happen what is to happen before this operation.
     pub(super) fn come_to(&self, operation: Operation, path: &Path) {
-        let due = |event: &mut Event| event.before == operation && path.as_ref().starts_with(&event.prefix);
+        let due = |event: &mut Event| {
+            let is_one = event.before == operation && path.as_ref().starts_with(&event.prefix);
+            let is_due = is_one && event.after == 0;
+            event.after -= u64::from(is_one && !is_due);
+            is_due
+        };
         let event = self.state().event.take_if(due);
         if let Some(event) = event {
             // It may use stores, which a thread of this one's runtime may not wait for.
