@@ -10,7 +10,7 @@ use esker_testkit::cluster::host_name;
 use esker_testkit::tree::{copy_tree, diff_trees, inventory};
 use serde_json::{Value, json};
 
-use crate::kit::{Esker, Host, assert_restored, host, names, noise, number, small_engine};
+use crate::kit::{Esker, Host, assert_restored, comes_back, host, names, noise, number, small_engine};
 
 /// Objects of a repository by path.
 type Objects = BTreeMap<PathBuf, Vec<u8>>;
@@ -403,4 +403,26 @@ fn files_of_bytes_and_their_recipes_come_back_holes_and_all() {
         fs::remove_dir_all(esker.repo()).unwrap();
         copy_tree(&whole, &esker.repo());
     }
+}
+
+#[test]
+fn a_damaged_segment_is_made_again_though_the_backup_that_wrote_it_is_forgotten() {
+    let esker = Esker::plain(&[]);
+    let source = esker.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), noise(1, 100_000)).unwrap();
+    let back_up = |label: &str| esker.run(&["backup", "--host", &host("h", &source), "--label", label]).exits(4);
+    back_up("one");
+    let segment = fs::read_dir(esker.repo().join("index")).unwrap().next().unwrap().unwrap().path();
+    back_up("two");
+    esker.run(&["forget", "one"]).exits(0);
+    fs::write(&segment, "torn").unwrap();
+    let found = esker.json(&["fsck", "--level", "structure"], 3);
+    let needed = |what: &String| what.contains("although a backup needs it: a segment is lost");
+    let what = names(&found["findings"], "what");
+    assert_eq!((what.iter().filter(|what| needed(what)).count(), what.len()), (2, 3), "{found}");
+    esker.run(&["fsck", "--repair"]).exits(0);
+    assert!(!segment.exists());
+    assert_eq!(esker.json(&["fsck", "--level", "files"], 0)["findings"], json!([]));
+    comes_back(&esker, "two", &source);
 }

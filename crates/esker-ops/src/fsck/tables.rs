@@ -23,7 +23,7 @@ use esker_repo::manifests::{Backup, read_engine};
 use esker_repo::reader::ReadContext;
 use esker_repo::tables::read_table;
 
-use super::finding::help_for;
+use super::finding::{Severity, help_for};
 use super::{Check, split_damage};
 use crate::error::{OpsError, Result};
 use crate::job::FirstFault;
@@ -191,8 +191,10 @@ impl Check<'_> {
     fn is_indexed(&mut self, places: &[Location]) -> Result<()> {
         if places.iter().all(|place| self.index.is_orphan(place.pack)) {
             for place in places {
-                let name = self.index.pack(place.pack)?.name;
-                self.damage(name.path(), "no index segment names it although a backup needs it: a segment is lost", help_for("index"));
+                let path = self.index.pack(place.pack)?.name.path();
+                // No interrupted job left it, as it seemed.
+                self.findings.retain(|finding| finding.object != path || finding.severity != Severity::Notice);
+                self.damage(path, "no index segment names it although a backup needs it: a segment is lost", help_for("index"));
             }
         }
         Ok(())
