@@ -470,8 +470,15 @@ fn is_full(error: &object_store::Error) -> bool {
     false
 }
 
-/// Makes a folder that only its owner can enter; one that is there stays as it is.
+/// Makes a folder that only its owner can enter, and folders above it; their names are on disk then, too. One that is there
+/// stays as it is.
 fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_private(parent)?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::File::open(parent)?.sync_all()
 }
