@@ -82,9 +82,10 @@ bench-scale: build ## every verb on a repository of ten million chunks, and on a
 fuzz: setup ## fuzz every decoder, FUZZ_SECONDS (60) each
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-torture: setup ## tables with random options, then writers and prunes in random orders, MINUTES (10) each; outages of minutes
+torture: setup ## tables with random options, verbs in random orders, processes at random, MINUTES (10) each; outages of minutes
 	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test torture -- --nocapture
 	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test interleavings -- --nocapture every_committed
+	ESKER_TORTURE_MINUTES=$(MINUTES) cargo test --release --locked --workspace --test user -- --nocapture whatever_processes_do
 	@scripts/setup stores
 	cargo test --release --locked --workspace --test user -- --ignored verbs_wait_for_minutes
 

@@ -5,6 +5,7 @@
 
 mod kit;
 
+mod at_random;
 mod audit;
 mod cache;
 mod cold;
