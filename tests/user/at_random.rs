@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use esker_testkit::seeded::SplitMix64;
+use esker_testkit::server::garage::{BUCKET, Garage};
 use esker_testkit::tree::diff_trees;
 use esker_testkit::workload::{Engine, Kind, Workload};
 
@@ -124,9 +125,8 @@ impl Crowd<'_> {
     }
 }
 
-#[test]
-fn whatever_processes_do_at_once_what_was_committed_comes_back() {
-    let esker = Esker::encrypted();
+/// Lets the processes go to work, and looks at what they leave.
+fn what_was_committed_comes_back(esker: &Esker) {
     let workload = Workload { kind: Kind::Compacted, entries: 4000, partitions: 2, ..Workload::default() };
     let mut engine = Engine::create(&esker.path("live"), &workload);
     let days: Vec<PathBuf> = (0..8).map(|day| esker.path(&format!("day{day}"))).collect();
@@ -136,7 +136,7 @@ fn whatever_processes_do_at_once_what_was_committed_comes_back() {
     }
     let minutes = std::env::var("ESKER_TORTURE_MINUTES").ok().map(|minutes| minutes.parse::<u64>().expect("a number of minutes"));
     let until = Instant::now() + Duration::from_secs(minutes.map_or(SECONDS, |minutes| 60 * minutes));
-    let crowd = Crowd { esker: &esker, days: &days, known: Mutex::default() };
+    let crowd = Crowd { esker, days: &days, known: Mutex::default() };
     std::thread::scope(|scope| {
         for seed in 0..AT_ONCE {
             let crowd = &crowd;
@@ -155,5 +155,18 @@ fn whatever_processes_do_at_once_what_was_committed_comes_back() {
     let listed = esker.labels();
     assert!(standing.iter().all(|(label, _)| listed.contains(label)), "{standing:?} of {listed:?}");
     let every = standing.len().div_ceil(RESTORED);
-    standing.iter().step_by(every).for_each(|(label, day)| comes_back(&esker, label, &days[*day]));
+    standing.iter().step_by(every).for_each(|(label, day)| comes_back(esker, label, &days[*day]));
+}
+
+#[test]
+fn whatever_processes_do_at_once_what_was_committed_comes_back() {
+    what_was_committed_comes_back(&Esker::encrypted());
+}
+
+#[test]
+fn whatever_processes_do_at_once_in_an_object_store_what_was_committed_comes_back() {
+    let garage = Garage::shared();
+    let esker = Esker::in_store(&format!("s3://{BUCKET}/at-random"), garage.variables());
+    esker.run(&["init"]).exits(0);
+    what_was_committed_comes_back(&esker);
 }
