@@ -6,7 +6,6 @@ use std::sync::Arc;
 use esker_format::entry_set::EntrySet;
 use esker_format::layout::PackName;
 
-use super::mark::Lack;
 use super::uses::Use;
 use super::watch::{SessionLine, line};
 use super::{Observer, sessions_over};
@@ -140,7 +139,7 @@ impl Needed {
 
     fn add(&mut self, entries: Option<&EntrySet>) {
         if let Some(entries) = entries {
-            let of_run = self.of_run.get_or_insert_with(|| Use { entries: EntrySet::default(), lack: Lack::Stops });
+            let of_run = self.of_run.get_or_insert_default();
             of_run.entries.unite(entries);
         }
     }

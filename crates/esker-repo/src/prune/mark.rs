@@ -106,7 +106,7 @@ impl Marker {
     /// Marks all that these backups need, valid ones first: a table that an undecided one shares is then walked whole.
     ///
     /// # Errors
-    /// `ChunkLost`, `Object` for a valid backup that is not whole; `Store`, `Cache`.
+    /// `PruneStopped` for a valid backup that is not whole; `Store`, `Cache`.
     pub(super) fn mark(&mut self, backups: &[Backup], observer: &dyn Observer) -> Result<()> {
         for (standing, lack) in [(BackupStanding::Valid, Lack::Stops), (BackupStanding::Undecided, Lack::IsPassed)] {
             for backup in backups.iter().filter(|backup| backup.standing == standing) {
@@ -123,7 +123,10 @@ impl Marker {
                 })?;
             }
         }
-        self.choose_homes(observer)
+        self.choose_homes(observer).map_err(|error| match error {
+            error @ RepoError::ChunkLost { .. } => RepoError::PruneStopped(format!("{error}; run esker fsck")),
+            error => error,
+        })
     }
 
     fn manifest(&mut self, manifest: &Manifest, lack: Lack) -> Result<()> {
@@ -297,13 +300,15 @@ impl Marker {
             Some(own) if lacking == needed.entries => self.marks.keep(own),
             _ if own.is_some() || others || !whole.is_empty() => {
                 self.needs_rescue = true;
-                self.lacking.add(run, &lacking, needed.lack)?;
+                self.lacking.join(run, &needed.of_these(&lacking))?;
             }
-            _ if needed.lack == Lack::Stops => {
-                let why = format!("{} of its entries stand in none of its forms", lacking.count());
-                return Err(RepoError::ChunkLost { chunk: *run, why });
-            }
-            _ => {}
+            _ => match needed.of_these(&lacking).firm.count() {
+                0 => {}
+                lost => {
+                    let why = format!("{lost} of its entries stand in none of its forms");
+                    return Err(RepoError::ChunkLost { chunk: *run, why });
+                }
+            },
         }
         Ok(())
     }

@@ -109,14 +109,14 @@ impl Rescue {
         let reader = Arc::clone(&self.reader);
         let damaged = RepoError::object(format!("run {run}"));
         let read = reader.read(&mut self.context, run).and_then(|bytes| decode_any(Run::default(), run, &bytes).map_err(damaged));
-        let lacks = |held: &Run| !needed.entries.without(&held.held()).is_empty();
+        let lacks = |held: &Run| !needed.firm.without(&held.held()).is_empty();
         let fault = match read {
-            Ok(held) if needed.lack == Lack::IsPassed || !lacks(&held) => {
+            Ok(held) if !lacks(&held) => {
                 let form = held.keep(&needed.entries);
                 return if form.is_empty() { Ok(()) } else { self.add_form(run, &held, &form).map(drop) };
             }
             Ok(_) => format!("run {run}: entries that a backup needs stand in none of its forms"),
-            Err(error) if error.is_damage() && needed.lack == Lack::IsPassed => return Ok(()),
+            Err(error) if error.is_damage() && needed.firm.is_empty() => return Ok(()),
             Err(error) if error.is_damage() => error.to_string(),
             Err(error) => return Err(error),
         };

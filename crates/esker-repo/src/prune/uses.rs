@@ -16,10 +16,11 @@ const NEARLY_WHOLE_PERCENT: u64 = 90;
 pub(super) struct Uses(ScratchMap);
 
 /// What is needed of one run.
+#[derive(Default)]
 pub(super) struct Use {
     pub(super) entries: EntrySet,
-    /// What to do if some of them are nowhere: whether a backup that counts needs them.
-    pub(super) lack: Lack,
+    /// Those of them that a backup which counts needs: if they are nowhere, the prune stops.
+    pub(super) firm: EntrySet,
 }
 
 impl Uses {
@@ -30,12 +31,15 @@ impl Uses {
 
     /// Adds what a recipe piece copies from a run.
     pub(super) fn add(&self, run: &ChunkId, entries: &EntrySet, lack: Lack) -> Result<()> {
-        let Some(mut known) = self.of(run)? else { return self.put(run, entries, lack) };
-        let is_firmer = known.lack == Lack::IsPassed && lack == Lack::Stops;
-        if known.entries.unite(entries) || is_firmer {
-            self.put(run, &known.entries, if is_firmer { lack } else { known.lack })?;
-        }
-        Ok(())
+        let firm = if lack == Lack::Stops { entries.clone() } else { EntrySet::default() };
+        self.join(run, &Use { entries: entries.clone(), firm })
+    }
+
+    /// Adds what is needed of a run.
+    pub(super) fn join(&self, run: &ChunkId, more: &Use) -> Result<()> {
+        let mut known = self.of(run)?.unwrap_or_default();
+        let has_more = [known.entries.unite(&more.entries), known.firm.unite(&more.firm)];
+        if has_more.contains(&true) { self.put(run, &known) } else { Ok(()) }
     }
 
     /// What is needed of a run, if anything is.
@@ -51,15 +55,23 @@ impl Uses {
         })
     }
 
-    fn put(&self, run: &ChunkId, entries: &EntrySet, lack: Lack) -> Result<()> {
-        self.0.put(&run.0, &[&[u8::from(lack == Lack::Stops)], entries.as_bytes()].concat())
+    fn put(&self, run: &ChunkId, needed: &Use) -> Result<()> {
+        let (entries, firm) = (needed.entries.as_bytes(), needed.firm.as_bytes());
+        self.0.put(&run.0, &[&(entries.len() as u64).to_le_bytes(), entries, firm].concat())
     }
 }
 
 impl Use {
     fn decode(value: &[u8]) -> Self {
-        let (head, entries) = value.split_first().map_or((0, value), |(head, entries)| (*head, entries));
-        Self { entries: EntrySet::from_bytes(entries), lack: if head == 1 { Lack::Stops } else { Lack::IsPassed } }
+        let (len, sets) = value.split_first_chunk().map_or((0, value), |(len, sets)| (u64::from_le_bytes(*len), sets));
+        let (entries, firm) = sets.split_at_checked(usize::try_from(len).unwrap_or(usize::MAX)).unwrap_or((sets, &[]));
+        Self { entries: EntrySet::from_bytes(entries), firm: EntrySet::from_bytes(firm) }
+    }
+
+    /// What is needed of these entries alone.
+    pub(super) fn of_these(&self, entries: &EntrySet) -> Self {
+        let both = |needed: &EntrySet| needed.without(&needed.without(entries));
+        Self { entries: both(&self.entries), firm: both(&self.firm) }
     }
 
     /// Bytes at a place of the run that hold entries which nobody needs, about; 0 if they are so few that the place is best
