@@ -111,8 +111,7 @@ impl Run<'_> {
         let Standing { id, source } = self.world.backups[standing].clone();
         match self.restored(repository, &id, source, folder) {
             // Forgotten before or while it was restored.
-            Err(OpsError::Usage(_) | OpsError::Damage(_)) if self.goes.contains(&standing) => Ok(()),
-            Err(OpsError::Repository(error)) if error.is_damage() && self.goes.contains(&standing) => Ok(()),
+            Err(OpsError::Usage(_) | OpsError::Forgotten(_)) if self.goes.contains(&standing) => Ok(()),
             outcome => outcome,
         }
     }

@@ -254,6 +254,23 @@ fn a_copy_that_a_prune_took_for_dead_carries_what_forms_hold_of_runs_that_it_saw
 }
 
 #[test]
+fn a_restore_of_a_backup_that_is_forgotten_and_pruned_meanwhile_says_so() {
+    let shelf = Shelf::new(None, 1_800_000_000_000);
+    let hosts = TempDir::new().unwrap();
+    let folders = checkpoints(hosts.path(), 1);
+    shelf.backup("one", &folders[0]).unwrap();
+    let store = FaultyStore::new(Arc::clone(&shelf.store));
+    let client = Shelf::over(Arc::new(store.clone()), None, Arc::clone(&shelf.environment));
+    store.plan().before_first(Operation::Get, "packs/data/", move || {
+        forget(&shelf.open(), &ForgetRequest { names: vec!["one".into()], force: true, ..ForgetRequest::default() }).unwrap();
+        let pruned = prune(&shelf.open(), &PruneRequest { fence_after: Duration::from_secs(1), ..PruneRequest::default() }, &job());
+        assert!(!pruned.unwrap().packs.is_empty());
+    });
+    let error = client.restore("one", &client.path("restored")).unwrap_err();
+    assert!(!error.is_damage() && error.to_string().contains("one was forgotten meanwhile"), "{error}");
+}
+
+#[test]
 fn who_reads_runs_while_a_prune_makes_them_sparse_reads_the_same() {
     let (client, folders, _hosts) = about_to_be_thinned();
     client.restore(&label(4), &client.path("restored")).unwrap();

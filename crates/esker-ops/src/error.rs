@@ -60,6 +60,9 @@ pub enum OpsError {
     /// A prune did not wait for a reader that gave no sign of life.
     #[error("a prune took this {0} for dead and deleted packs meanwhile: what it found says nothing, run it again")]
     Overtaken(&'static str),
+    /// The backup that was being read is no more.
+    #[error("backup {0} was forgotten meanwhile, and a prune deleted what it needs")]
+    Forgotten(String),
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,

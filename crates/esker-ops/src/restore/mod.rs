@@ -97,15 +97,31 @@ pub struct RestoreReport {
 /// Restores a backup, or a part of it.
 ///
 /// # Errors
-/// `Usage` if nothing matches or the target holds something else; `ChunkLost`, `Damage`; a full or read-only target. What
-/// was written stays, and the same call goes on from there.
+/// `Usage` if nothing matches or the target holds something else; `ChunkLost`, `Damage`; `Forgotten` if that is why; a full
+/// or read-only target. What was written stays, and the same call goes on from there.
 pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job) -> Result<RestoreReport> {
-    let started_ms = repository.environment().now_ms();
     let protection = if request.dry_run { Protection::none() } else { Protection::begin(repository, "restore") };
     let backup = find_backup(repository, &request.backup)?;
+    restore_found(repository, &backup, &protection, request, job).map_err(|error| match error.is_damage() {
+        // Whether it was forgotten is not known, either, of a store that cannot be asked.
+        true if repository.forgotten().is_ok_and(|forgotten| forgotten.contains_key(&backup.id)) => {
+            OpsError::Forgotten(backup.manifest.label.clone())
+        }
+        _ => error,
+    })
+}
+
+fn restore_found(
+    repository: &Arc<Repository>,
+    backup: &Backup,
+    protection: &Protection,
+    request: &RestoreRequest,
+    job: &Job,
+) -> Result<RestoreReport> {
+    let started_ms = repository.environment().now_ms();
     let reader = ChunkReader::glance(repository)?;
     job.progress.phase("planning", 0);
-    let plans = plan(&reader, &backup, &request.selection)?;
+    let plans = plan(&reader, backup, &request.selection)?;
     job.progress.finish();
     let options = TargetOptions::default();
     let mut report = RestoreReport {
@@ -121,7 +137,7 @@ pub fn restore(repository: &Arc<Repository>, request: &RestoreRequest, job: &Job
     if request.dry_run {
         return Ok(report);
     }
-    let mark = Mark::set(&request.target, &backup, &request.selection)?;
+    let mark = Mark::set(&request.target, backup, &request.selection)?;
     let options = TargetOptions { resume: mark.resumed, ..options };
     job.progress.phase("restoring", report.bytes);
     let kept = write_hosts(&reader, &request.target, plans, options, None, job)?;
