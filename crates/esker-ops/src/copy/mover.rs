@@ -93,15 +93,6 @@ impl<'a> Mover<'a> {
         fault.into_result()
     }
 
-    /// Whether a run stands in the source as sparse forms only.
-    ///
-    /// # Errors
-    /// `Cache`.
-    pub fn is_sparse(&self, run: &ChunkId) -> Result<bool> {
-        let (whole, forms) = self.source.index().locate_with_forms(run).map_err(OpsError::within(self.source.repository()))?;
-        Ok(whole.is_empty() && !forms.is_empty())
-    }
-
     /// What a run is called in the target if these entries of it are there, whether or not others are.
     ///
     /// # Errors
@@ -114,26 +105,6 @@ impl<'a> Mover<'a> {
         }
         let holds = self.writer.holds_entries(context, &name, entries).map_err(OpsError::within(self.target))?;
         Ok(holds.then_some(name))
-    }
-
-    /// Carries over a run of which the source has forms alone: what they hold becomes a run of its own, in which entries have
-    /// other positions.
-    ///
-    /// # Errors
-    /// Anything but damage of the source.
-    pub fn carry_sparse(&self, context: &mut ReadContext, run: &ChunkId) -> Result<()> {
-        if self.is_there(run)? {
-            return Ok(());
-        }
-        let bytes = match self.source.read(context, run) {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_damage() => {
-                self.note_damage(*run, error.to_string());
-                return Ok(());
-            }
-            Err(error) => return Err(OpsError::within(self.source.repository())(error)),
-        };
-        self.take_read(*run, ChunkKind::Run, &bytes)
     }
 
     /// Where the entries of a run that was made of forms stood in the run itself, if `made` is such a one.
@@ -264,8 +235,8 @@ impl<'a> Mover<'a> {
         Ok(())
     }
 
-    /// Stores a chunk as it was read. A run that stood whole when it was looked for may be read as a form: if a prune that
-    /// did not wait for this copy has rewritten it since.
+    /// Stores a chunk as it was read. A run may be read as a form whatever the index said: a prune that did not wait for this
+    /// copy may have rewritten it since.
     fn take_read(&self, old: ChunkId, kind: ChunkKind, plain: &[u8]) -> Result<()> {
         match kind == ChunkKind::Run && is_form(plain) {
             true => self.take_form(old, plain),
@@ -273,7 +244,7 @@ impl<'a> Mover<'a> {
         }
     }
 
-    /// Makes a run of its own of what a form holds.
+    /// Makes a run of its own of what a form holds, in which entries have other positions.
     fn take_form(&self, run: ChunkId, form: &[u8]) -> Result<()> {
         let damaged = RepoError::object(format!("run {run}"));
         let held = match sparse_run::decode(&run, form) {

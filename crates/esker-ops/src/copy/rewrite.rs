@@ -8,7 +8,7 @@ use esker_cluster::path::{escaped, join};
 use esker_format::engine::{EngineRecord, ReplicaRow};
 use esker_format::file_table::{FileContent, FileRow, Node};
 use esker_format::manifest::{HostRecord, Manifest};
-use esker_format::recipe::{NamedChunk, Piece};
+use esker_format::recipe::Piece;
 use esker_format::seal::ChunkKind;
 use esker_format::table::{TableRef, TableType, decode_piece, decode_single, encode_piece, encode_single};
 use esker_format::table_recipe::TableBlocks;
@@ -221,9 +221,8 @@ fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
     for (id, bytes) in read {
         match Piece::decode(bytes) {
             Ok(piece) => {
-                let (there, done) = carry_runs(mover, &mut context, &piece)?;
-                let is_wanted = |chunk: &NamedChunk| !there.contains_key(&chunk.id) && !done.contains(&chunk.id);
-                let new = piece.chunks().filter(|chunk| is_wanted(chunk) && known.insert(chunk.id));
+                let there = runs_there(mover, &mut context, &piece)?;
+                let new = piece.chunks().filter(|chunk| !there.contains_key(&chunk.id) && known.insert(chunk.id));
                 wanted.extend(new.map(|chunk| (chunk.id, chunk.kind)));
                 pieces.push((id, piece, there));
             }
@@ -262,20 +261,16 @@ fn store_recipes(mover: &Mover<'_>, read: &[(ChunkId, Vec<u8>)]) -> Result<()> {
     Ok(())
 }
 
-/// Carries over the runs of a piece that stand as sparse forms. Gives the runs of which the target has what the piece copies,
-/// but not all, and those that are carried over.
-fn carry_runs(mover: &Mover<'_>, context: &mut ReadContext, piece: &Piece) -> Result<(HashMap<ChunkId, Proven>, HashSet<ChunkId>)> {
-    let (mut there, mut done) = (HashMap::new(), HashSet::new());
-    let Piece::Blocks(blocks) = piece else { return Ok((there, done)) };
+/// The runs of a piece of which the target has what the piece copies, but not all.
+fn runs_there(mover: &Mover<'_>, context: &mut ReadContext, piece: &Piece) -> Result<HashMap<ChunkId, Proven>> {
+    let mut there = HashMap::new();
+    let Piece::Blocks(blocks) = piece else { return Ok(there) };
     for (run, entries) in blocks.runs.iter().zip(blocks.used_entries()) {
         if let Some(id) = mover.holds_entries(context, &run.id, &entries)? {
             there.insert(run.id, Proven { id, sums: Sums::default() });
-        } else if mover.is_sparse(&run.id)? {
-            mover.carry_sparse(context, &run.id)?;
-            done.insert(run.id);
         }
     }
-    Ok((there, done))
+    Ok(there)
 }
 
 /// Gives copies from runs that were made of sparse forms the positions that their entries have there; whether all have one.
