@@ -21,8 +21,8 @@ use world::World;
 
 /// Seeds of one run in CI,
 const SEEDS: u64 = 2000;
-/// and others that have found something once.
-const FINDERS: [u64; 6] = [2517, 3989, 8755, 10389, 29209, 76407];
+/// and others that have found something once and draw the same since.
+const FINDERS: [u64; 5] = [2517, 3989, 10389, 29209, 76407];
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
